@@ -1,0 +1,243 @@
+"""The manifest: what a bundle says of itself, typed and valid once it exists.
+
+A bundle is a directory or one `.realmnet` zip: `manifest.json` beside the files it lists. The
+manifest holds the size and digest of every file, so that trusting it is trusting all of them.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, Literal
+
+import msgspec
+
+from realmnet_runtime.errors import ConfigurationError, IncompatibleError, IntegrityError
+from realmnet_runtime.labels import LabelSet
+from realmnet_runtime.preprocess import PreprocessSpec
+from realmnet_runtime.structs import decode_json
+
+SCHEMA_VERSION: Final = 1
+MANIFEST_NAME: Final = "manifest.json"
+
+Engine = Literal["onnxruntime", "openvino", "tensorrt"]
+Precision = Literal["fp32", "fp16", "int8"]
+Digest = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+Probability = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
+Positive = Annotated[float, msgspec.Meta(gt=0.0)]
+
+
+class Artifact(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One file of the bundle: a relative POSIX path, its size in bytes and its SHA-256."""
+
+    path: str
+    size: Annotated[int, msgspec.Meta(ge=0)]
+    sha256: Digest
+
+
+class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What was trained: identity, architecture and the statement every answer carries."""
+
+    name: str
+    version: str
+    architecture: str
+    parameters: Annotated[int, msgspec.Meta(gt=0)]
+    notice: str
+
+
+class OperatingPoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Temperature and threshold of each label, by name, fitted on development data only.
+
+    probability = sigmoid(logit / temperature); a label is found at probability >= threshold.
+    """
+
+    temperatures: dict[str, Positive]
+    thresholds: dict[str, Probability]
+    fitted_on: str
+
+
+class Variant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One way to run the model.
+
+    Attributes:
+        name: unique in the bundle, for example `onnxruntime-int8`.
+        engine: which engine runs it.
+        precision: how the weights are stored.
+        execution_precision: how the engine computes: an INT8 file may be run in FP32 where the
+            CPU lacks the instructions.
+        artifact: path of the model file; several variants may share one file.
+        cpu_requires: instruction sets the CPU must have, of which any one suffices, in the
+            words of `realmnet_runtime.cpu`; empty where any CPU will do.
+        oldest_engine: lowest engine version the file was made for.
+        operating_point: this variant's own temperatures and thresholds.
+    """
+
+    name: str
+    engine: Engine
+    precision: Precision
+    execution_precision: Precision
+    artifact: str
+    operating_point: OperatingPoint
+    oldest_engine: str
+    cpu_requires: tuple[str, ...] = ()
+
+
+class GoldenAnswer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Probabilities a variant gave where it was released, in label order, and the tolerance."""
+
+    variant: str
+    probabilities: tuple[Probability, ...]
+    tolerance: Positive
+
+
+class GoldenCase(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A picture whose way through the pipeline is known, stage by stage.
+
+    Attributes:
+        name: identifier.
+        image: path of a losslessly coded picture in the bundle.
+        box: (x0, y0, x1, y1) of the field of view, original pixels, half-open.
+        box_tolerance: pixels by which an edge may differ.
+        tensor_sha256: digest of the (3, S, S) float32 little-endian C-order input tensor.
+        answers: one for each variant.
+    """
+
+    name: str
+    image: str
+    box: tuple[int, int, int, int]
+    box_tolerance: Annotated[int, msgspec.Meta(ge=0)]
+    tensor_sha256: Digest
+    answers: tuple[GoldenAnswer, ...]
+
+
+class Provenance(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where the model comes from; no personal data.
+
+    Attributes:
+        created: date of release, ISO 8601.
+        trained_on: one sentence on the training data.
+        command: the documented command that makes the bundle again.
+        toolkit_version: version of this toolkit at release.
+        checkpoint_sha256: digest of the weights the variants were made from.
+        data_sha256: digests of the split tables by name.
+        software: versions of the libraries that made it.
+    """
+
+    created: str
+    trained_on: str
+    command: str
+    toolkit_version: str
+    checkpoint_sha256: Digest
+    data_sha256: dict[str, Digest]
+    software: dict[str, str]
+
+
+class Evidence(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Figures measured on one data set with one variant (fractions, not percent)."""
+
+    variant: str
+    dataset: str
+    images: Annotated[int, msgspec.Meta(gt=0)]
+    metrics: dict[str, float]
+    note: str
+
+
+class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The whole of `manifest.json`."""
+
+    schema_version: int
+    model: Model
+    labels: LabelSet
+    preprocess: PreprocessSpec
+    variants: tuple[Variant, ...]
+    artifacts: tuple[Artifact, ...]
+    golden: tuple[GoldenCase, ...]
+    provenance: Provenance
+    evidence: tuple[Evidence, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.schema_version != SCHEMA_VERSION:
+            raise IncompatibleError(_unknown_schema(self.schema_version))
+        if not self.variants:
+            raise ConfigurationError("manifest lists no variants; a bundle needs one or more")
+        _refuse_twice("variant", [variant.name for variant in self.variants])
+        _refuse_twice("artifact", [artifact.path for artifact in self.artifacts])
+        _refuse_twice("golden case", [case.name for case in self.golden])
+        paths = {artifact.path for artifact in self.artifacts}
+        names = {variant.name for variant in self.variants}
+        for variant in self.variants:
+            _require_listed(variant.artifact, paths, f"variant '{variant.name}'")
+            for kind, values in (
+                ("temperatures", variant.operating_point.temperatures),
+                ("thresholds", variant.operating_point.thresholds),
+            ):
+                if set(values) != set(self.labels.names):
+                    raise ConfigurationError(
+                        f"variant '{variant.name}' has {kind} for {', '.join(sorted(values))}; "
+                        f"the labels are {', '.join(self.labels.names)}"
+                    )
+        for case in self.golden:
+            _require_listed(case.image, paths, f"golden case '{case.name}'")
+            for answer in case.answers:
+                if answer.variant not in names:
+                    raise ConfigurationError(
+                        f"golden case '{case.name}' answers for variant '{answer.variant}'; "
+                        f"the variants are {', '.join(sorted(names))}"
+                    )
+                if len(answer.probabilities) != len(self.labels):
+                    raise ConfigurationError(
+                        f"golden case '{case.name}' has {len(answer.probabilities)} probabilities "
+                        f"for '{answer.variant}'; the label set has {len(self.labels)} labels"
+                    )
+
+    def variant(self, name: str) -> Variant:
+        """The variant of that name.
+
+        Raises:
+            ConfigurationError: there is none.
+        """
+        for variant in self.variants:
+            if variant.name == name:
+                return variant
+        raise ConfigurationError(
+            f"bundle has no variant '{name}'; it has {', '.join(v.name for v in self.variants)}"
+        )
+
+
+def read_manifest(raw: bytes) -> Manifest:
+    """Decode and validate `manifest.json`.
+
+    Raises:
+        IncompatibleError: the schema version is not the one this runtime reads.
+        IntegrityError: the bytes are no valid manifest.
+    """
+    try:
+        version = msgspec.json.decode(raw, type=_SchemaVersionOnly).schema_version
+    except msgspec.DecodeError as error:
+        raise IntegrityError(f"manifest cannot be read: {error}; release the bundle again") from error
+    if version != SCHEMA_VERSION:
+        raise IncompatibleError(_unknown_schema(version))
+    try:
+        return decode_json(raw, Manifest, MANIFEST_NAME)
+    except ConfigurationError as error:
+        raise IntegrityError(str(error)) from error
+
+
+class _SchemaVersionOnly(msgspec.Struct):
+    schema_version: int
+
+
+def _unknown_schema(version: int) -> str:
+    return (
+        f"bundle has manifest schema {version}; this runtime reads schema {SCHEMA_VERSION}; "
+        f"install the runtime that matches the bundle"
+    )
+
+
+def _refuse_twice(kind: str, values: list[str]) -> None:
+    twice = sorted({value for value in values if values.count(value) > 1})
+    if twice:
+        raise ConfigurationError(f"manifest lists {kind} '{twice[0]}' twice; list each once")
+
+
+def _require_listed(path: str, paths: set[str], who: str) -> None:
+    if path not in paths:
+        raise ConfigurationError(f"{who} names the file '{path}', which the manifest does not list")
