@@ -1,0 +1,15 @@
+"""Benchmarks: tables of images, phantoms, metrics and measurements of the shipped bundle.
+
+This floor never imports training: what is measured is the released bundle through the released
+runtime.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+DEMONSTRATION_BUNDLE: Final[Path] = Path(__file__).with_name("demonstration.realmnet")
+"""The packaged demonstration bundle; trained on synthetic phantoms, it diagnoses nothing."""
+
+__all__ = ["DEMONSTRATION_BUNDLE"]

@@ -1,0 +1,296 @@
+"""Multi-label metrics of the paper, as fractions, under any weighting of the images.
+
+REALMNET's protocol (npj Digital Medicine 2025, Methods) follows the released code, not the print:
+precision, recall and F1 call a score at or above the threshold positive, Hamming loss only one
+strictly above it; coverage keeps no "-1" and gives tied labels their worst rank; ranking loss
+counts a tie as an error; average precision is the step sum without interpolation.
+
+Sorting is what these metrics cost, and weights do not change an order. So scores are ranked once
+and every resample is a weighting of the same ranking (`RankedScores.evaluate`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final, TypedDict
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from realmnet_runtime.errors import UsageError
+
+Floats = NDArray[np.float64]
+
+_CELLS_AT_ONCE: Final = 2_000_000
+
+
+class MultilabelMetrics(TypedDict):
+    """All metrics of one set of scores; fractions, per-label arrays are (L,) in label order."""
+
+    f1_macro: float
+    f1_micro: float
+    f1_per_label: Floats
+    precision_macro: float
+    precision_micro: float
+    precision_per_label: Floats
+    recall_macro: float
+    recall_micro: float
+    recall_per_label: Floats
+    ap_macro: float
+    ap_per_label: Floats
+    auroc_macro: float
+    auroc_per_label: Floats
+    hamming_loss: float
+    coverage: float
+    ranking_loss: float
+    brier_per_label: Floats
+    positives: NDArray[np.int64]
+
+
+def multilabel_metrics(
+    labels: ArrayLike, scores: ArrayLike, threshold: ArrayLike = 0.5
+) -> MultilabelMetrics:
+    """Measure scores against labels.
+
+    What cannot be measured is NaN, never 0: average precision and recall of a label without
+    positives, AUROC of a label without positives or without negatives, precision and F1 of a label
+    neither present nor found. The precision of a label that is present but never found is 0, as in
+    the released code. Macro values are means over the labels that have a value (NaN if none has);
+    `positives` shows which those are.
+
+    Args:
+        labels: (N, L) of 0 and 1, any numeric or boolean dtype.
+        scores: (N, L) probabilities in [0, 1].
+        threshold: one threshold, or (L,) of them, compared in the dtype of the scores.
+
+    Returns:
+        Metrics as fractions; coverage in labels (at least the number of labels of an image),
+        `positives` as counts. Images without any label count 0 in coverage and ranking loss, as in
+        scikit-learn.
+
+    Raises:
+        UsageError: shapes that do not agree, an empty table, labels other than 0 and 1, scores or
+            thresholds that are not finite or leave [0, 1].
+
+    Example:
+        >>> m = multilabel_metrics([[1, 0], [0, 1]], [[0.9, 0.2], [0.1, 0.4]])
+        >>> m["f1_per_label"].tolist(), m["ap_macro"], m["hamming_loss"]
+        ([1.0, 0.0], 1.0, 0.25)
+    """
+    ranked = RankedScores.rank(labels, scores, threshold)
+    values = {name: rows[0] for name, rows in ranked.evaluate(np.ones((1, ranked.images))).items()}
+    return MultilabelMetrics(
+        f1_macro=float(values["f1_macro"]),
+        f1_micro=float(values["f1_micro"]),
+        f1_per_label=values["f1_per_label"],
+        precision_macro=float(values["precision_macro"]),
+        precision_micro=float(values["precision_micro"]),
+        precision_per_label=values["precision_per_label"],
+        recall_macro=float(values["recall_macro"]),
+        recall_micro=float(values["recall_micro"]),
+        recall_per_label=values["recall_per_label"],
+        ap_macro=float(values["ap_macro"]),
+        ap_per_label=values["ap_per_label"],
+        auroc_macro=float(values["auroc_macro"]),
+        auroc_per_label=values["auroc_per_label"],
+        hamming_loss=float(values["hamming_loss"]),
+        coverage=float(values["coverage"]),
+        ranking_loss=float(values["ranking_loss"]),
+        brier_per_label=values["brier_per_label"],
+        positives=ranked.truth.sum(axis=0, dtype=np.int64),
+    )
+
+
+@dataclass(frozen=True)
+class RankedScores:
+    """Labels and scores with everything that does not depend on the weight of an image.
+
+    Attributes:
+        truth: (N, L) bool.
+        found: (N, L) bool, score >= threshold.
+        order: (L, N) image indices by falling score.
+        first, last: (L, N) first and last position, in that order, of the scores tied with a
+            position's own.
+        images_of: (N, K) per-image values whose weighted means are metrics: Hamming loss,
+            coverage, ranking loss, then the squared error of each label.
+    """
+
+    truth: NDArray[np.bool_]
+    found: NDArray[np.bool_]
+    order: NDArray[np.intp]
+    first: NDArray[np.intp]
+    last: NDArray[np.intp]
+    images_of: Floats
+
+    @classmethod
+    def rank(cls, labels: ArrayLike, scores: ArrayLike, threshold: ArrayLike = 0.5) -> RankedScores:
+        """Validate and rank; arguments and errors as `multilabel_metrics`."""
+        truth, probabilities, thresholds = _validated(labels, scores, threshold)
+        order = np.argsort(-probabilities, axis=0, kind="stable").T
+        first, last = _tied_with(np.take_along_axis(probabilities.T, order, axis=1))
+        return cls(
+            truth=truth,
+            found=probabilities >= thresholds,
+            order=order,
+            first=first,
+            last=last,
+            images_of=_values_per_image(truth, probabilities, probabilities > thresholds),
+        )
+
+    @property
+    def images(self) -> int:
+        """Number of images, N."""
+        return int(self.truth.shape[0])
+
+    def evaluate(self, weights: Floats) -> dict[str, Floats]:
+        """All metrics under each row of weights.
+
+        Args:
+            weights: (R, N), not negative; how often each image counts. Ones give the plain metrics.
+
+        Returns:
+            Name to (R,) for scalars and (R, L) for per-label metrics.
+
+        Raises:
+            UsageError: weights of another shape.
+        """
+        if weights.ndim != 2 or weights.shape[1] != self.images:
+            raise UsageError(
+                f"weights have shape {weights.shape}; expected (replicates, {self.images})"
+            )
+        step = max(1, _CELLS_AT_ONCE // self.images)
+        parts = [
+            self._evaluate(weights[i : i + step]) for i in range(0, max(1, len(weights)), step)
+        ]
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+    def _evaluate(self, weights: Floats) -> dict[str, Floats]:
+        truth, found = self.truth.astype(np.float64), self.found.astype(np.float64)
+        true_positives = weights @ (truth * found)
+        actual, called = weights @ truth, weights @ found
+        ap, auroc = self._rank_metrics(weights)
+        means = _ratio(weights @ self.images_of, weights.sum(axis=1, keepdims=True))
+        per_label = {
+            "f1": _ratio(2 * true_positives, actual + called),
+            "precision": _precision(true_positives, called, actual),
+            "recall": _ratio(true_positives, actual),
+            "ap": ap,
+            "auroc": auroc,
+        }
+        hits, actual_sum, called_sum = (x.sum(axis=1) for x in (true_positives, actual, called))
+        return {
+            **{f"{name}_per_label": values for name, values in per_label.items()},
+            **{f"{name}_macro": _mean_of_defined(values) for name, values in per_label.items()},
+            "f1_micro": _ratio(2 * hits, actual_sum + called_sum),
+            "precision_micro": _precision(hits, called_sum, actual_sum),
+            "recall_micro": _ratio(hits, actual_sum),
+            "hamming_loss": means[:, 0],
+            "coverage": means[:, 1],
+            "ranking_loss": means[:, 2],
+            "brier_per_label": means[:, 3:],
+        }
+
+    def _rank_metrics(self, weights: Floats) -> tuple[Floats, Floats]:
+        """Average precision and AUROC, each (R, L)."""
+        ap = np.empty((len(weights), self.truth.shape[1]))
+        auroc = np.empty_like(ap)
+        for label, order in enumerate(self.order):
+            first, last = self.first[label], self.last[label]
+            positive = weights[:, order] * self.truth[order, label]
+            negative = weights[:, order] - positive
+            positives_to, negatives_to = positive.cumsum(axis=1), negative.cumsum(axis=1)
+            precision = _ratio(
+                positives_to[:, last], positives_to[:, last] + negatives_to[:, last], empty=0.0
+            )
+            all_positive, all_negative = positives_to[:, -1], negatives_to[:, -1]
+            # A positive outranks every negative after its tie and half of those within it.
+            above = negatives_to[:, first] - negative[:, first]
+            outranked = all_negative[:, None] - 0.5 * (above + negatives_to[:, last])
+            ap[:, label] = _ratio((positive * precision).sum(axis=1), all_positive)
+            auroc[:, label] = _ratio(
+                (positive * outranked).sum(axis=1), all_positive * all_negative
+            )
+        return ap, auroc
+
+
+def _values_per_image(
+    truth: NDArray[np.bool_], scores: Floats, strictly_found: NDArray[np.bool_]
+) -> Floats:
+    """(N, 3 + L): Hamming loss, coverage, ranking loss, squared error of each label."""
+    # not_below[n, i, j]: score j >= score i, so that ties take the worst rank and are errors.
+    not_below = scores[:, None, :] >= scores[:, :, None]
+    coverage = np.where(truth, not_below.sum(axis=2), 0).max(axis=1)
+    present = truth.sum(axis=1)
+    misordered = (not_below & truth[:, :, None] & ~truth[:, None, :]).sum(axis=(1, 2))
+    pairs = present * (truth.shape[1] - present)
+    return np.column_stack(
+        [
+            (strictly_found != truth).mean(axis=1),
+            coverage,
+            _ratio(misordered, pairs, empty=0.0),
+            (scores.astype(np.float64) - truth) ** 2,
+        ]
+    ).astype(np.float64)
+
+
+def _tied_with(falling: NDArray[Any]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """First and last position of each run of equal values along rows (L, N)."""
+    count = falling.shape[1]
+    position = np.arange(count)
+    changes = falling[:, 1:] != falling[:, :-1]
+    edge = np.ones((len(falling), 1), dtype=bool)
+    first = np.maximum.accumulate(np.where(np.hstack([edge, changes]), position, 0), axis=1)
+    ends = np.where(np.hstack([changes, edge]), position, count - 1)
+    last = np.minimum.accumulate(ends[:, ::-1], axis=1)[:, ::-1]
+    return first.astype(np.intp), last.astype(np.intp)
+
+
+def _ratio(above: ArrayLike, below: ArrayLike, empty: float = np.nan) -> Floats:
+    """Element-wise quotient, `empty` where the divisor is 0."""
+    numerator, divisor = np.broadcast_arrays(
+        np.asarray(above, dtype=np.float64), np.asarray(below, dtype=np.float64)
+    )
+    quotient: Floats = np.full(divisor.shape, empty, dtype=np.float64)
+    return np.divide(numerator, divisor, out=quotient, where=divisor != 0)
+
+
+def _precision(hits: Floats, called: Floats, actual: Floats) -> Floats:
+    """Hits among what was called; 0 for what is present and never called, NaN for neither."""
+    return np.where((called == 0) & (actual > 0), 0.0, _ratio(hits, called))
+
+
+def _mean_of_defined(values: Floats) -> Floats:
+    """(R, L) -> (R,): mean over the values that are not NaN."""
+    defined = ~np.isnan(values)
+    return _ratio(np.where(defined, values, 0.0).sum(axis=1), defined.sum(axis=1))
+
+
+def _validated(
+    labels: ArrayLike, scores: ArrayLike, threshold: ArrayLike
+) -> tuple[NDArray[np.bool_], NDArray[Any], NDArray[Any]]:
+    """Labels as bool, scores and thresholds in the floating dtype of the scores."""
+    truth, values = np.asarray(labels), np.asarray(scores)
+    if truth.ndim != 2 or truth.shape != values.shape or 0 in truth.shape:
+        raise UsageError(
+            f"labels have shape {truth.shape} and scores {values.shape}; expected the same (N, L)"
+            " with at least one image and one label"
+        )
+    if not np.isin(truth, (0, 1)).all():
+        raise UsageError("labels hold a value other than 0 and 1 (or NaN); clean the table first")
+    if not np.issubdtype(values.dtype, np.floating):
+        values = values.astype(np.float64)
+    if not np.isfinite(values).all():
+        raise UsageError("scores hold NaN or infinity; leave refused images out of both arrays")
+    if values.min() < 0 or values.max() > 1:
+        raise UsageError(
+            f"scores span {values.min():.4g} to {values.max():.4g}; expected probabilities in"
+            " [0, 1], so apply a sigmoid to logits first"
+        )
+    thresholds = np.asarray(threshold, dtype=values.dtype)
+    if thresholds.shape not in ((), (truth.shape[1],)):
+        raise UsageError(
+            f"thresholds have shape {thresholds.shape}; expected one number or ({truth.shape[1]},)"
+        )
+    if not (np.isfinite(thresholds) & (thresholds >= 0) & (thresholds <= 1)).all():
+        raise UsageError("a threshold is not a finite number in [0, 1]")
+    return truth.astype(bool), values, thresholds
