@@ -251,7 +251,8 @@ def _ratio(above: ArrayLike, below: ArrayLike, empty: float = np.nan) -> Floats:
         np.asarray(above, dtype=np.float64), np.asarray(below, dtype=np.float64)
     )
     quotient: Floats = np.full(divisor.shape, empty, dtype=np.float64)
-    return np.divide(numerator, divisor, out=quotient, where=divisor != 0)
+    np.divide(numerator, divisor, out=quotient, where=divisor != 0)
+    return quotient
 
 
 def _precision(hits: Floats, called: Floats, actual: Floats) -> Floats:
