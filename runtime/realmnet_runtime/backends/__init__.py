@@ -1,0 +1,134 @@
+"""Engines behind one seam: `infer` and `close`, found by name in one literal table."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from typing import Final, cast
+
+import msgspec
+
+from realmnet_runtime._version import __version__
+from realmnet_runtime.backends._contract import (
+    Backend,
+    BackendFactory,
+    EngineFacts,
+    EngineRequest,
+    version_key,
+)
+from realmnet_runtime.backends._threads import default_threads
+from realmnet_runtime.errors import BackendUnavailable, IncompatibleError, UsageError
+from realmnet_runtime.manifest import Engine
+from realmnet_runtime.suggestions import nearest
+
+__all__ = [
+    "AUTO_ORDER",
+    "ENGINES",
+    "Backend",
+    "EngineEntry",
+    "EngineFacts",
+    "EngineRequest",
+    "default_threads",
+    "installed_engines",
+    "known_engine",
+    "load_engine",
+    "open_backend",
+]
+
+
+class EngineEntry(msgspec.Struct, frozen=True):
+    """Where an engine's class is, which library it needs, and the extra that brings it."""
+
+    factory: str
+    library: str
+    extra: str
+
+
+ENGINES: Final[dict[str, EngineEntry]] = {
+    "openvino": EngineEntry(
+        "realmnet_runtime.backends._openvino:OpenVinoBackend", "openvino", "openvino"
+    ),
+    "onnxruntime": EngineEntry(
+        "realmnet_runtime.backends._onnxruntime:OnnxRuntimeBackend", "onnxruntime", "onnxruntime"
+    ),
+}
+
+AUTO_ORDER: Final[tuple[str, ...]] = tuple(ENGINES)
+"""Order in which `auto` asks: OpenVINO is the faster of the two on x86 at every precision."""
+
+_LATER: Final = ("tensorrt",)
+
+
+def known_engine(name: str) -> Engine:
+    """The name, if it is an engine's.
+
+    Raises:
+        BackendUnavailable: the engine is known, but this release has no backend for it.
+        UsageError: there is no such engine.
+    """
+    if name in _LATER:
+        raise BackendUnavailable(
+            f"engine '{name}' has no backend in realmnet-runtime {__version__}; a later release "
+            f"brings it; use {' or '.join(ENGINES)}"
+        )
+    if name not in ENGINES:
+        raise UsageError(
+            f"no engine '{name}'; there are auto, {', '.join(ENGINES)}"
+            f"{nearest(name, ['auto', *ENGINES, *_LATER])}"
+        )
+    return cast(Engine, name)
+
+
+def installed_engines() -> frozenset[str]:
+    """Engines whose library is installed, without importing it."""
+    return frozenset(
+        name for name, entry in ENGINES.items() if importlib.util.find_spec(entry.library)
+    )
+
+
+def load_engine(name: str) -> BackendFactory:
+    """Import an engine's class, and with it the engine.
+
+    Raises:
+        BackendUnavailable: not installed, or installed and not loadable.
+        UsageError: there is no such engine.
+    """
+    entry = ENGINES[known_engine(name)]
+    if importlib.util.find_spec(entry.library) is None:
+        raise BackendUnavailable(
+            f"engine '{name}' is not installed; pip install 'realmnet-runtime[{entry.extra}]'"
+        )
+    module, _, attribute = entry.factory.partition(":")
+    try:
+        factory = getattr(importlib.import_module(module), attribute)
+    except (ImportError, OSError) as error:
+        raise BackendUnavailable(
+            f"engine '{name}' is installed but does not load ({' '.join(str(error).split())}); "
+            f"pip install --force-reinstall 'realmnet-runtime[{entry.extra}]'"
+        ) from error
+    return cast(BackendFactory, factory)
+
+
+def open_backend(name: str, model: bytes, request: EngineRequest, oldest_engine: str) -> Backend:
+    """Load a model into an engine and read back how it will run.
+
+    Args:
+        name: of the engine.
+        model: bytes of the model file, already verified.
+        request: precision, threads, input size and label count the model must have.
+        oldest_engine: lowest engine version the file was made for.
+
+    Raises:
+        BackendUnavailable: the engine is absent.
+        IncompatibleError: the engine is too old, cannot load the model, or would run it otherwise
+            than the request says.
+    """
+    backend = load_engine(name)(model, request)
+    facts = backend.facts
+    if version_key(facts.version) < version_key(oldest_engine):
+        backend.close()
+        raise IncompatibleError(
+            f"bundle needs {name} {oldest_engine} or newer; {facts.version} is installed; "
+            f"pip install --upgrade 'realmnet-runtime[{ENGINES[name].extra}]'"
+        )
+    return backend

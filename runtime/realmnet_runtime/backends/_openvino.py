@@ -1,0 +1,152 @@
+"""OpenVINO on the CPU.
+
+The inference precision is always stated: left to itself the CPU plugin picks bfloat16 where the
+CPU has it, which changes answers and, without AMX, is slower than FP32. Q/DQ files run in INT8 by
+default; asked for FP32, the plugin's low-precision transformations are switched off, so that every
+product is an FP32 one.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any, Final
+
+import numpy as np
+import openvino
+
+from realmnet_runtime.backends._contract import (
+    LOGITS,
+    SCORE_MAPS,
+    EngineFacts,
+    EngineRequest,
+    Float32Array,
+    check_precision,
+    check_signature,
+    check_tensor,
+    executed_precision,
+)
+from realmnet_runtime.errors import IncompatibleError, UsageError
+
+_DEVICE: Final = "CPU"
+_FLOAT_HINTS: Final = {"fp32": "f32", "int8": "f32", "fp16": "f16"}
+# Accepted by the CPU plugin but absent from its list of supported properties: what it does is
+# therefore not believed but read back from the kernels of the compiled model.
+_LOW_PRECISION: Final = "LP_TRANSFORMS_MODE"
+_PRODUCTS: Final = frozenset(
+    {"Convolution", "Deconvolution", "FullyConnected", "MatMul", "ScaledDotProductAttention"}
+)
+_KERNEL_NAMES: Final = {
+    "f32": "fp32",
+    "f16": "fp16",
+    "bf16": "bf16",
+    "i8": "int8",
+    "u8": "int8",
+}
+_SETTINGS: Final = (
+    "INFERENCE_PRECISION_HINT",
+    "PERFORMANCE_HINT",
+    "NUM_STREAMS",
+    "INFERENCE_NUM_THREADS",
+    "ENABLE_CPU_PINNING",
+    "EXECUTION_DEVICES",
+)
+
+
+class OpenVinoBackend:
+    """A model in OpenVINO's CPU plugin; see `Backend`."""
+
+    def __init__(self, model: bytes, request: EngineRequest) -> None:
+        self._size = request.size
+        compiled = _compile(model, request)
+        check_signature(_shapes(compiled.inputs), _shapes(compiled.outputs), request)
+        self._facts = _facts(compiled)
+        check_precision(self._facts, request)
+        self._request: Any | None = compiled.create_infer_request()
+
+    @property
+    def facts(self) -> EngineFacts:
+        """What runs, as read back when the model was loaded."""
+        return self._facts
+
+    def infer(self, tensor: Float32Array) -> tuple[Float32Array, Float32Array]:
+        """Run the model once; see `Backend.infer`."""
+        if self._request is None:
+            raise UsageError("this openvino backend is closed; open the predictor again")
+        check_tensor(tensor, self._size)
+        # The request's output buffers are overwritten by the next call: copy them out.
+        answer = self._request.infer({0: np.ascontiguousarray(tensor)}, share_inputs=True)
+        return np.array(answer[LOGITS], np.float32), np.array(answer[SCORE_MAPS], np.float32)
+
+    def close(self) -> None:
+        """Free the model; closing twice does nothing."""
+        self._request = None
+
+
+def _compile(model: bytes, request: EngineRequest) -> Any:
+    options = {
+        "INFERENCE_PRECISION_HINT": _FLOAT_HINTS[request.precision],
+        "PERFORMANCE_HINT": "LATENCY",
+        "NUM_STREAMS": 1,
+        "INFERENCE_NUM_THREADS": request.threads,
+        # Pinned threads would fight with the camera's own software for the same cores.
+        "ENABLE_CPU_PINNING": False,
+    }
+    if request.precision != "int8":
+        options[_LOW_PRECISION] = "NO"
+    core = openvino.Core()
+    try:
+        return core.compile_model(core.read_model(model=model), _DEVICE, options)
+    except RuntimeError as error:
+        raise IncompatibleError(
+            f"openvino {_version()} cannot load the model: {_last_line(error)}; "
+            f"use the engine version the bundle was made for"
+        ) from error
+
+
+def _facts(compiled: Any) -> EngineFacts:
+    products = _compiled_products(compiled)
+    return EngineFacts(
+        engine="openvino",
+        version=_version(),
+        precision=executed_precision(products),
+        threads=int(compiled.get_property("INFERENCE_NUM_THREADS")),
+        products=products,
+        settings={name: _in_words(compiled.get_property(name)) for name in _SETTINGS},
+    )
+
+
+def _compiled_products(compiled: Any) -> dict[str, int]:
+    """Count the products of the compiled graph by the arithmetic of their kernels."""
+    counts: Counter[str] = Counter()
+    for node in compiled.get_runtime_model().get_ops():
+        facts = node.get_rt_info()
+        if facts["layerType"].astype(str) in _PRODUCTS:
+            kernel = facts["runtimePrecision"].astype(str)
+            counts[_KERNEL_NAMES.get(kernel, kernel)] += 1
+    return dict(sorted(counts.items()))
+
+
+def _shapes(ports: Any) -> dict[str, tuple[int | None, ...]]:
+    return {
+        port.get_any_name(): tuple(
+            side.get_length() if side.is_static else None for side in port.get_partial_shape()
+        )
+        for port in ports
+    }
+
+
+def _version() -> str:
+    """Release number without the build's commit."""
+    return str(openvino.__version__).split("-", maxsplit=1)[0]
+
+
+def _in_words(value: Any) -> str:
+    if isinstance(value, openvino.Type):
+        return str(value.to_string())
+    return ",".join(value) if isinstance(value, list) else str(value)
+
+
+def _last_line(error: Exception) -> str:
+    """The sentence of an OpenVINO error: the lines before it are places in its source."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1].rstrip(".") if lines else type(error).__name__
