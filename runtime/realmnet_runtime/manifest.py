@@ -2,35 +2,53 @@
 
 A bundle is a directory or one `.realmnet` zip: `manifest.json` beside the files it lists. The
 manifest holds the size and digest of every file, so that trusting it is trusting all of them.
+Constructing a struct in Python checks its meaning; types and ranges are checked when it is
+decoded, which the writer does before it writes.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal
+import math
+from collections.abc import Iterable
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
 from realmnet_runtime.errors import ConfigurationError, IncompatibleError, IntegrityError
+from realmnet_runtime.files import path_fault, sha256_of
 from realmnet_runtime.labels import LabelSet
 from realmnet_runtime.preprocess import PreprocessSpec
 from realmnet_runtime.structs import decode_json
+from realmnet_runtime.suggestions import nearest
 
 SCHEMA_VERSION: Final = 1
 MANIFEST_NAME: Final = "manifest.json"
+MANIFEST_DIGEST_NAME: Final = "manifest.sha256"
+LARGEST_MANIFEST_BYTES: Final = 8 << 20
 
 Engine = Literal["onnxruntime", "openvino", "tensorrt"]
 Precision = Literal["fp32", "fp16", "int8"]
-Digest = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+Digest = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$", max_length=64)]
 Probability = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
 Positive = Annotated[float, msgspec.Meta(gt=0.0)]
 
 
 class Artifact(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One file of the bundle: a relative POSIX path, its size in bytes and its SHA-256."""
+    """One file of the bundle: its path (see `files.path_fault`), size in bytes and SHA-256."""
 
     path: str
     size: Annotated[int, msgspec.Meta(ge=0)]
     sha256: Digest
+
+    def __post_init__(self) -> None:
+        if fault := path_fault(self.path):
+            raise ConfigurationError(
+                f"artifact path {self.path!a} {fault}; use a relative one such as 'models/a.onnx'"
+            )
+        if self.path.lower() in {MANIFEST_NAME, MANIFEST_DIGEST_NAME}:
+            raise ConfigurationError(
+                f"artifact path '{self.path}' is the manifest's; choose another"
+            )
 
 
 class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -139,6 +157,14 @@ class Evidence(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     metrics: dict[str, float]
     note: str
 
+    def __post_init__(self) -> None:
+        for name, value in self.metrics.items():
+            if not math.isfinite(value):
+                raise ConfigurationError(
+                    f"evidence on '{self.dataset}' has {name} = {value}, which JSON cannot hold; "
+                    f"leave out a figure that could not be computed"
+                )
+
 
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The whole of `manifest.json`."""
@@ -159,34 +185,43 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         if not self.variants:
             raise ConfigurationError("manifest lists no variants; a bundle needs one or more")
         _refuse_twice("variant", [variant.name for variant in self.variants])
-        _refuse_twice("artifact", [artifact.path for artifact in self.artifacts])
+        _refuse_twice("artifact", [artifact.path.lower() for artifact in self.artifacts])
         _refuse_twice("golden case", [case.name for case in self.golden])
-        paths = {artifact.path for artifact in self.artifacts}
-        names = {variant.name for variant in self.variants}
+        paths = [artifact.path for artifact in self.artifacts]
+        _refuse_file_as_directory(paths)
         for variant in self.variants:
             _require_listed(variant.artifact, paths, f"variant '{variant.name}'")
-            for kind, values in (
-                ("temperatures", variant.operating_point.temperatures),
-                ("thresholds", variant.operating_point.thresholds),
-            ):
-                if set(values) != set(self.labels.names):
-                    raise ConfigurationError(
-                        f"variant '{variant.name}' has {kind} for {', '.join(sorted(values))}; "
-                        f"the labels are {', '.join(self.labels.names)}"
-                    )
+            self._check_operating_point(variant)
         for case in self.golden:
             _require_listed(case.image, paths, f"golden case '{case.name}'")
-            for answer in case.answers:
-                if answer.variant not in names:
-                    raise ConfigurationError(
-                        f"golden case '{case.name}' answers for variant '{answer.variant}'; "
-                        f"the variants are {', '.join(sorted(names))}"
-                    )
-                if len(answer.probabilities) != len(self.labels):
-                    raise ConfigurationError(
-                        f"golden case '{case.name}' has {len(answer.probabilities)} probabilities "
-                        f"for '{answer.variant}'; the label set has {len(self.labels)} labels"
-                    )
+            self._check_answers(case)
+
+    def _check_operating_point(self, variant: Variant) -> None:
+        for kind, values in (
+            ("temperatures", variant.operating_point.temperatures),
+            ("thresholds", variant.operating_point.thresholds),
+        ):
+            if set(values) != set(self.labels.names):
+                raise ConfigurationError(
+                    f"variant '{variant.name}' has {kind} for "
+                    f"{', '.join(sorted(values)) or 'none'}; "
+                    f"the labels are {', '.join(self.labels.names)}"
+                )
+
+    def _check_answers(self, case: GoldenCase) -> None:
+        _refuse_twice(f"golden case '{case.name}' variant", [a.variant for a in case.answers])
+        names = [variant.name for variant in self.variants]
+        for answer in case.answers:
+            if answer.variant not in names:
+                raise ConfigurationError(
+                    f"golden case '{case.name}' answers for variant '{answer.variant}'; "
+                    f"the variants are {', '.join(names)}{nearest(answer.variant, names)}"
+                )
+            if len(answer.probabilities) != len(self.labels):
+                raise ConfigurationError(
+                    f"golden case '{case.name}' has {len(answer.probabilities)} probabilities "
+                    f"for '{answer.variant}'; the label set has {len(self.labels)} labels"
+                )
 
     def variant(self, name: str) -> Variant:
         """The variant of that name.
@@ -197,8 +232,9 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         for variant in self.variants:
             if variant.name == name:
                 return variant
+        names = [variant.name for variant in self.variants]
         raise ConfigurationError(
-            f"bundle has no variant '{name}'; it has {', '.join(v.name for v in self.variants)}"
+            f"bundle has no variant '{name}'; it has {', '.join(names)}{nearest(name, names)}"
         )
 
 
@@ -210,15 +246,33 @@ def read_manifest(raw: bytes) -> Manifest:
         IntegrityError: the bytes are no valid manifest.
     """
     try:
-        version = msgspec.json.decode(raw, type=_SchemaVersionOnly).schema_version
-    except msgspec.DecodeError as error:
-        raise IntegrityError(f"manifest cannot be read: {error}; release the bundle again") from error
-    if version != SCHEMA_VERSION:
-        raise IncompatibleError(_unknown_schema(version))
-    try:
+        # The version is read alone first: a newer schema may have fields this runtime refuses.
+        version = decode_json(raw, _SchemaVersionOnly, MANIFEST_NAME).schema_version
+        if version != SCHEMA_VERSION:
+            raise IncompatibleError(_unknown_schema(version))
         return decode_json(raw, Manifest, MANIFEST_NAME)
     except ConfigurationError as error:
-        raise IntegrityError(str(error)) from error
+        raise IntegrityError(f"{error}; fetch or release the bundle again") from error
+
+
+def encode_manifest(manifest: Manifest) -> bytes:
+    """The bytes of `manifest.json`: indented UTF-8, mappings sorted, one way for one manifest."""
+    raw = msgspec.json.encode(manifest, order="deterministic")
+    return msgspec.json.format(raw, indent=2) + b"\n"
+
+
+def digest_line(raw_manifest: bytes) -> bytes:
+    """The content of `manifest.sha256`, as `sha256sum -c` reads it."""
+    return f"{sha256_of(raw_manifest)}  {MANIFEST_NAME}\n".encode()
+
+
+def manifest_schema() -> dict[str, Any]:
+    """JSON Schema (2020-12) of the manifest, for tools that check a bundle without this package.
+
+    It states types and ranges; what spans fields (names that must match) only the runtime checks.
+    """
+    schema = msgspec.json.schema(Manifest)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
 
 class _SchemaVersionOnly(msgspec.Struct):
@@ -238,6 +292,18 @@ def _refuse_twice(kind: str, values: list[str]) -> None:
         raise ConfigurationError(f"manifest lists {kind} '{twice[0]}' twice; list each once")
 
 
-def _require_listed(path: str, paths: set[str], who: str) -> None:
+def _refuse_file_as_directory(paths: list[str]) -> None:
+    files = {path.lower() for path in paths}
+    for path in paths:
+        parts = path.lower().split("/")
+        if not files.isdisjoint("/".join(parts[:i]) for i in range(1, len(parts))):
+            raise ConfigurationError(
+                f"manifest lists '{path}' below another file; a file is no directory"
+            )
+
+
+def _require_listed(path: str, paths: Iterable[str], who: str) -> None:
     if path not in paths:
-        raise ConfigurationError(f"{who} names the file '{path}', which the manifest does not list")
+        raise ConfigurationError(
+            f"{who} names the file '{path}', which the manifest does not list{nearest(path, paths)}"
+        )

@@ -1,0 +1,176 @@
+"""The bundle: one released model with everything needed to run it and to check it.
+
+A directory or one `.realmnet` zip with the same files in either:
+
+* `manifest.json`, and `manifest.sha256` with its digest in the form `sha256sum -c` reads;
+* the artifacts the manifest lists, and nothing else: an unlisted file is refused, because nobody
+  vouches for it.
+
+The digests find damage and mix-ups. Against someone who rewrites files and digests alike, compare
+`Bundle.digest` with the one the releaser published.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from types import TracebackType
+from typing import final
+
+from realmnet_runtime.errors import (
+    ConfigurationError,
+    IncompatibleError,
+    IntegrityError,
+)
+from realmnet_runtime.files import sha256_of
+from realmnet_runtime.manifest import (
+    LARGEST_MANIFEST_BYTES,
+    MANIFEST_DIGEST_NAME,
+    MANIFEST_NAME,
+    Artifact,
+    Engine,
+    Manifest,
+    Variant,
+    digest_line,
+    read_manifest,
+)
+from realmnet_runtime.stores import Store, open_store, refusal
+from realmnet_runtime.suggestions import nearest
+
+
+@final
+class Bundle:
+    """A bundle whose every byte was checked; a context manager.
+
+    Attributes:
+        path: where it was opened.
+        manifest: what it says of itself.
+        raw_manifest: the bytes of `manifest.json`.
+        digest: SHA-256 of `raw_manifest` in hex: the bundle's identity, the same for its
+            directory and zip form.
+    """
+
+    __slots__ = ("_artifacts", "_store", "digest", "manifest", "path", "raw_manifest")
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self._store = open_store(self.path)
+        try:
+            self.raw_manifest = self._read_manifest_bytes(self._store)
+            self.digest = sha256_of(self.raw_manifest)
+            self.manifest = self._decode_manifest()
+            self._artifacts = {artifact.path: artifact for artifact in self.manifest.artifacts}
+            self._require_same_listing(self._store)
+            for artifact in self.manifest.artifacts:
+                self._verified(artifact, keep=False)
+        except BaseException:
+            self._store.close()
+            raise
+
+    @classmethod
+    def open(cls, path: str | Path) -> Bundle:
+        """Open a bundle directory or a `.realmnet` zip; every digest is checked before it returns.
+
+        Raises:
+            MissingPath: nothing is there.
+            IntegrityError: it is no bundle, it is unsafe, a file is missing, unlisted or altered.
+            IncompatibleError: its manifest has a schema version this runtime does not read.
+        """
+        return cls(path)
+
+    def read(self, path: str) -> bytes:
+        """Bytes of a listed artifact, checked again: the disk may have changed since opening.
+
+        Raises:
+            ConfigurationError: the manifest lists no such artifact.
+            IntegrityError: the bytes are no longer those of the manifest, or the bundle is closed.
+        """
+        try:
+            artifact = self._artifacts[path]
+        except KeyError:
+            raise ConfigurationError(
+                f"bundle has no file '{path}'; it has {', '.join(sorted(self._artifacts))}"
+                f"{nearest(path, self._artifacts)}"
+            ) from None
+        return self._verified(artifact, keep=True)
+
+    def variant(self, name: str) -> Variant:
+        """The variant of that name; ConfigurationError where there is none."""
+        return self.manifest.variant(name)
+
+    def variants_for(self, engine: Engine) -> tuple[Variant, ...]:
+        """The variants an engine runs, in the manifest's order; empty where there are none."""
+        return tuple(v for v in self.manifest.variants if v.engine == engine)
+
+    def close(self) -> None:
+        """Let go of the file; `read` of a zip is refused afterwards."""
+        self._store.close()
+
+    def __enter__(self) -> Bundle:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        model = self.manifest.model
+        return f"Bundle({str(self.path)!r}, {model.name} {model.version}, {self.digest[:12]})"
+
+    def _read_manifest_bytes(self, store: Store) -> bytes:
+        for name in (MANIFEST_NAME, MANIFEST_DIGEST_NAME):
+            if name not in store.sizes:
+                raise refusal(self.path, f"it has no '{name}', so it is no whole bundle")
+            size = store.sizes[name]
+            if size > LARGEST_MANIFEST_BYTES:
+                raise refusal(
+                    self.path, f"'{name}' holds {size} bytes; {LARGEST_MANIFEST_BYTES} are allowed"
+                )
+        raw = b"".join(store.chunks(MANIFEST_NAME))
+        if b"".join(store.chunks(MANIFEST_DIGEST_NAME)) != digest_line(raw):
+            raise refusal(
+                self.path, f"'{MANIFEST_NAME}' is not what '{MANIFEST_DIGEST_NAME}' says it is"
+            )
+        return raw
+
+    def _decode_manifest(self) -> Manifest:
+        try:
+            return read_manifest(self.raw_manifest)
+        except IntegrityError as error:
+            raise IntegrityError(f"bundle '{self.path}': {error}") from error
+        except IncompatibleError as error:
+            raise IncompatibleError(f"bundle '{self.path}': {error}") from error
+
+    def _require_same_listing(self, store: Store) -> None:
+        present = store.sizes.keys() - {MANIFEST_NAME, MANIFEST_DIGEST_NAME}
+        if missing := sorted(self._artifacts.keys() - present):
+            raise refusal(self.path, f"'{missing[0]}' is missing; its manifest lists it")
+        if unlisted := sorted(present - self._artifacts.keys()):
+            raise refusal(self.path, f"'{unlisted[0]}' is not in its manifest")
+        for artifact in self.manifest.artifacts:
+            if store.sizes[artifact.path] != artifact.size:
+                raise refusal(
+                    self.path,
+                    f"'{artifact.path}' holds {store.sizes[artifact.path]} bytes; its manifest "
+                    f"says {artifact.size}",
+                )
+
+    def _verified(self, artifact: Artifact, *, keep: bool) -> bytes:
+        digest = hashlib.sha256()
+        kept: list[bytes] = []
+        size = 0
+        for chunk in self._store.chunks(artifact.path):
+            size += len(chunk)
+            # A file that grows while it is read must not fill the memory.
+            if size > artifact.size:
+                break
+            digest.update(chunk)
+            if keep:
+                kept.append(chunk)
+        if size != artifact.size or digest.hexdigest() != artifact.sha256:
+            raise refusal(self.path, f"'{artifact.path}' is not the file its manifest describes")
+        return b"".join(kept)

@@ -1,0 +1,307 @@
+"""Writing a bundle: whole or not at all, and the same bytes for the same content.
+
+Zips are stored, not compressed, unless asked for: stored bytes do not depend on the zlib at hand
+and open fastest on the device. Entries are sorted, dated 1980-01-01 and readable by all.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import zipfile
+import zlib
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from realmnet_runtime.bundle import Bundle
+from realmnet_runtime.cpu import INSTRUCTION_SETS
+from realmnet_runtime.errors import ConfigurationError, IntegrityError, MissingPath, OutputError
+from realmnet_runtime.files import (
+    cannot_write,
+    sha256_of,
+    sync_directory,
+    temporary_beside,
+    write_atomically,
+)
+from realmnet_runtime.labels import LabelSet
+from realmnet_runtime.manifest import (
+    MANIFEST_DIGEST_NAME,
+    MANIFEST_NAME,
+    SCHEMA_VERSION,
+    Artifact,
+    Evidence,
+    GoldenCase,
+    Manifest,
+    Model,
+    Provenance,
+    Variant,
+    digest_line,
+    encode_manifest,
+)
+from realmnet_runtime.preprocess import PreprocessSpec
+from realmnet_runtime.stores import (
+    GREATEST_COMPRESSION_RATIO,
+    LARGEST_BUNDLE_BYTES,
+    LARGEST_FILE_BYTES,
+    MOST_FILES,
+)
+from realmnet_runtime.structs import decode_json
+from realmnet_runtime.suggestions import nearest
+
+SUFFIX: Final = ".realmnet"
+
+_EARLIEST_ZIP_DATE: Final = (1980, 1, 1, 0, 0, 0)
+_UNIX: Final = 3
+
+Content = Mapping[str, Callable[[], bytes]]
+
+
+def write_bundle(
+    path: str | Path,
+    *,
+    files: Mapping[str, bytes | Path],
+    model: Model,
+    labels: LabelSet,
+    preprocess: PreprocessSpec,
+    variants: Iterable[Variant],
+    provenance: Provenance,
+    golden: Iterable[GoldenCase] = (),
+    evidence: Iterable[Evidence] = (),
+    compressed: bool = False,
+) -> Path:
+    """Write a bundle and open it before it takes its place; an existing bundle is replaced.
+
+    Args:
+        path: ends in `.realmnet` for a zip; any other name makes a directory. A directory that is
+            replaced is moved aside for an instant, since no system swaps two portably.
+        files: content by path in the bundle: bytes, or the file to copy.
+        model: what was trained.
+        labels: the model's outputs, in order.
+        preprocess: how a picture becomes its input.
+        variants: the ways to run it; their artifacts are names in `files`.
+        provenance: where it comes from.
+        golden: pictures with known answers; their images are names in `files`.
+        evidence: figures measured.
+        compressed: deflate the entries of a zip that get smaller by it.
+
+    Returns:
+        The path written.
+
+    Raises:
+        ConfigurationError: the manifest would be impossible or the files too many or too large.
+        MissingPath: a file to copy is not there.
+        IntegrityError: a file changed while it was copied.
+        OutputError: it could not be written; what was there before is untouched.
+    """
+    manifest = build_manifest(
+        files=files,
+        model=model,
+        labels=labels,
+        preprocess=preprocess,
+        variants=variants,
+        provenance=provenance,
+        golden=golden,
+        evidence=evidence,
+    )
+    content = {name: _reader(source) for name, source in files.items()}
+    return _write(Path(path), encode_manifest(manifest), manifest, content, compressed=compressed)
+
+
+def copy_bundle(bundle: Bundle, path: str | Path, *, compressed: bool = False) -> Path:
+    """Write an open bundle again, as zip or directory by the path's name; its digest stays.
+
+    Raises:
+        IntegrityError: the bundle changed since it was opened.
+        OutputError: it could not be written; what was there before is untouched.
+    """
+    names = [artifact.path for artifact in bundle.manifest.artifacts]
+    content = {name: _bundled(bundle, name) for name in names}
+    raw = bundle.raw_manifest
+    return _write(Path(path), raw, bundle.manifest, content, compressed=compressed)
+
+
+def build_manifest(
+    *,
+    files: Mapping[str, bytes | Path],
+    model: Model,
+    labels: LabelSet,
+    preprocess: PreprocessSpec,
+    variants: Iterable[Variant],
+    provenance: Provenance,
+    golden: Iterable[GoldenCase] = (),
+    evidence: Iterable[Evidence] = (),
+) -> Manifest:
+    """The manifest of these files, decoded from its own bytes, so types and ranges are checked.
+
+    Arguments are those of `write_bundle`.
+
+    Raises:
+        ConfigurationError: a value is impossible, or the files are too many or too large.
+        MissingPath: a file is not there.
+    """
+    manifest = Manifest(
+        schema_version=SCHEMA_VERSION,
+        model=model,
+        labels=labels,
+        preprocess=preprocess,
+        variants=tuple(variants),
+        artifacts=tuple(_artifact(name, files[name]) for name in sorted(files)),
+        golden=tuple(golden),
+        provenance=provenance,
+        evidence=tuple(evidence),
+    )
+    _require_within_limits(manifest.artifacts)
+    for variant in manifest.variants:
+        for word in variant.cpu_requires:
+            if word not in INSTRUCTION_SETS:
+                raise ConfigurationError(
+                    f"variant '{variant.name}' requires the CPU's '{word}', which no CPU is known "
+                    f"to report{nearest(word, INSTRUCTION_SETS)}"
+                )
+    return decode_json(encode_manifest(manifest), Manifest, MANIFEST_NAME)
+
+
+def _artifact(name: str, source: bytes | Path) -> Artifact:
+    if isinstance(source, bytes):
+        return Artifact(path=name, size=len(source), sha256=sha256_of(source))
+    try:
+        return Artifact(path=name, size=source.stat().st_size, sha256=sha256_of(source))
+    except OSError as error:
+        raise _unreadable(source, error) from error
+
+
+def _unreadable(source: Path, error: OSError) -> MissingPath:
+    return MissingPath(f"cannot read '{source}': {error.strerror}; name a readable file")
+
+
+def _require_within_limits(artifacts: tuple[Artifact, ...]) -> None:
+    # Two names are the manifest's own.
+    if len(artifacts) > MOST_FILES - 2:
+        raise ConfigurationError(
+            f"bundle would hold {len(artifacts)} files; {MOST_FILES - 2} are allowed"
+        )
+    for artifact in artifacts:
+        if artifact.size > LARGEST_FILE_BYTES:
+            raise ConfigurationError(
+                f"'{artifact.path}' holds {artifact.size} bytes; {LARGEST_FILE_BYTES} are allowed"
+            )
+    total = sum(artifact.size for artifact in artifacts)
+    if total > LARGEST_BUNDLE_BYTES:
+        raise ConfigurationError(
+            f"bundle would hold {total} bytes; {LARGEST_BUNDLE_BYTES} are allowed"
+        )
+
+
+def _reader(source: bytes | Path) -> Callable[[], bytes]:
+    def read() -> bytes:
+        if isinstance(source, bytes):
+            return source
+        try:
+            return source.read_bytes()
+        except OSError as error:
+            raise _unreadable(source, error) from error
+
+    return read
+
+
+def _bundled(bundle: Bundle, name: str) -> Callable[[], bytes]:
+    return lambda: bundle.read(name)
+
+
+def _write(
+    path: Path, raw_manifest: bytes, manifest: Manifest, content: Content, *, compressed: bool
+) -> Path:
+    checked: dict[str, Callable[[], bytes]] = {
+        MANIFEST_NAME: _reader(raw_manifest),
+        MANIFEST_DIGEST_NAME: _reader(digest_line(raw_manifest)),
+    }
+    for artifact in manifest.artifacts:
+        checked[artifact.path] = _unchanged(artifact, content[artifact.path])
+    if path.suffix == SUFFIX:
+        write_atomically(path, lambda file: _write_zip(file, checked, compressed=compressed))
+    else:
+        _write_directory(path, checked)
+    return path
+
+
+def _unchanged(artifact: Artifact, read: Callable[[], bytes]) -> Callable[[], bytes]:
+    def read_unchanged() -> bytes:
+        data = read()
+        if sha256_of(data) != artifact.sha256:
+            raise IntegrityError(
+                f"the file for '{artifact.path}' changed while the bundle was written; "
+                f"write it again when nothing else touches it"
+            )
+        return data
+
+    return read_unchanged
+
+
+def _write_zip(file: BinaryIO, content: Content, *, compressed: bool) -> None:
+    with zipfile.ZipFile(file, "w", allowZip64=False) as archive:
+        for name in sorted(content):
+            data = content[name]()
+            entry = zipfile.ZipInfo(name, _EARLIEST_ZIP_DATE)
+            entry.create_system = _UNIX
+            entry.external_attr = (stat.S_IFREG | 0o644) << 16
+            deflate = compressed and _gains_within_limit(data)
+            method = zipfile.ZIP_DEFLATED if deflate else zipfile.ZIP_STORED
+            archive.writestr(entry, data, compress_type=method, compresslevel=9)
+    file.flush()
+    Bundle.open(file.name).close()
+
+
+def _gains_within_limit(data: bytes) -> bool:
+    """Whether deflating helps, yet not so much that the reader would take it for a bomb."""
+    deflated = len(zlib.compress(data, 9))
+    return deflated < len(data) < deflated * GREATEST_COMPRESSION_RATIO // 2
+
+
+def _write_directory(path: Path, content: Content) -> None:
+    target = Path(os.path.realpath(path))
+    try:
+        _require_replaceable_directory(path, target)
+        temporary = temporary_beside(target)
+        temporary.mkdir()
+        try:
+            for name in sorted(content):
+                file = temporary / name
+                file.parent.mkdir(parents=True, exist_ok=True)
+                write_atomically(file, content[name]())
+            Bundle.open(temporary).close()
+            _swap(temporary, target)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+        sync_directory(target.parent)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+
+
+def _require_replaceable_directory(path: Path, target: Path) -> None:
+    if not target.exists():
+        return
+    if not target.is_dir():
+        raise OutputError(
+            f"cannot write '{path}': a file is there; name a directory, or a name in '{SUFFIX}'"
+        )
+    if any(target.iterdir()) and not (target / MANIFEST_NAME).is_file():
+        raise OutputError(
+            f"cannot write '{path}': the directory holds files that are no bundle; "
+            f"name a new or an empty one"
+        )
+
+
+def _swap(new: Path, target: Path) -> None:
+    if not target.exists():
+        new.rename(target)
+        return
+    aside = temporary_beside(target)
+    target.rename(aside)
+    try:
+        new.rename(target)
+    except BaseException:
+        aside.rename(target)
+        raise
+    shutil.rmtree(aside, ignore_errors=True)
