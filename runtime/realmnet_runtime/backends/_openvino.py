@@ -74,8 +74,11 @@ class OpenVinoBackend:
             raise UsageError("this openvino backend is closed; open the predictor again")
         check_tensor(tensor, self._size)
         # The request's output buffers are overwritten by the next call: copy them out.
-        answer = self._request.infer({0: np.ascontiguousarray(tensor)}, share_inputs=True)
-        return np.array(answer[LOGITS], np.float32), np.array(answer[SCORE_MAPS], np.float32)
+        self._request.infer({0: np.ascontiguousarray(tensor)}, share_inputs=True)
+        return (
+            np.array(self._request.get_tensor(LOGITS).data, np.float32),
+            np.array(self._request.get_tensor(SCORE_MAPS).data, np.float32),
+        )
 
     def close(self) -> None:
         """Free the model; closing twice does nothing."""
@@ -128,11 +131,17 @@ def _compiled_products(compiled: Any) -> dict[str, int]:
 
 def _shapes(ports: Any) -> dict[str, tuple[int | None, ...]]:
     return {
-        port.get_any_name(): tuple(
+        _name(port): tuple(
             side.get_length() if side.is_static else None for side in port.get_partial_shape()
         )
         for port in ports
     }
+
+
+def _name(port: Any) -> str:
+    """The promised one of a port's names: folding an operator away leaves several on one port."""
+    names = set(port.get_names())
+    return next((name for name in (LOGITS, SCORE_MAPS) if name in names), min(names, default="?"))
 
 
 def _version() -> str:

@@ -1,0 +1,52 @@
+"""From logits to findings: sigmoid, temperature, threshold."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from realmnet_runtime.errors import IncompatibleError
+from realmnet_runtime.labels import LabelSet
+from realmnet_runtime.manifest import OperatingPoint
+
+
+def sigmoid(values: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """Logistic function of any finite values, in float64.
+
+    Only exp of non-positive numbers is taken: exp(-x) overflows for x below -709.
+    """
+    x = np.asarray(values, np.float64)
+    small = np.exp(-np.abs(x))
+    return np.where(x >= 0.0, 1.0, small) / (1.0 + small)
+
+
+def calibrated_probabilities(
+    logits: npt.NDArray[np.float32], labels: LabelSet, point: OperatingPoint
+) -> dict[str, float]:
+    """sigmoid(logit / temperature) by label name, in label order.
+
+    Args:
+        logits: (L,) float32.
+        labels: the model's.
+        point: temperatures of the variant that ran.
+
+    Raises:
+        IncompatibleError: a logit is not finite.
+    """
+    if not np.isfinite(logits).all():
+        raise IncompatibleError(
+            "engine answered logits that are not finite; this variant does not suit this machine; "
+            "run `realmnet selftest` and choose another"
+        )
+    temperatures = np.array([point.temperatures[name] for name in labels.names])
+    values = sigmoid(logits / temperatures)
+    return {name: float(value) for name, value in zip(labels.names, values, strict=True)}
+
+
+def findings_of(
+    probabilities: dict[str, float], labels: LabelSet, point: OperatingPoint
+) -> tuple[str, ...]:
+    """Names at or above their thresholds, in label order."""
+    return tuple(
+        name for name in labels.names if probabilities[name] >= point.thresholds[name]
+    )

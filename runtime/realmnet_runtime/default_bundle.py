@@ -1,0 +1,52 @@
+"""The bundle that is used where none is named: exactly one entry point may offer it."""
+
+from __future__ import annotations
+
+import os
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Final
+
+from realmnet_runtime.errors import MissingPath, UsageError
+
+GROUP: Final = "realmnet.bundles"
+
+
+def find_default_bundle() -> Path:
+    """Path of the one bundle offered in the entry-point group `realmnet.bundles`.
+
+    Raises:
+        MissingPath: nothing offers a bundle, or what is offered is not there.
+        UsageError: several packages offer one, or the entry point does not give a path.
+    """
+    # A package that is on the path twice (editable and installed) offers the same bundle twice.
+    offers = list({(offer.name, offer.value): offer for offer in entry_points(group=GROUP)}.values())
+    if not offers:
+        raise MissingPath(
+            "no bundle named and no default bundle installed; name one with --bundle, or "
+            "pip install realmnet for the demonstration bundle"
+        )
+    if len(offers) > 1:
+        raise UsageError(
+            f"{len(offers)} default bundles are installed "
+            f"({', '.join(sorted(offer.value for offer in offers))}); name one with --bundle"
+        )
+    offer = offers[0]
+    try:
+        value = offer.load()
+    except (ImportError, AttributeError) as error:
+        raise UsageError(
+            f"default bundle '{offer.value}' cannot be loaded ({error}); name one with --bundle"
+        ) from error
+    if not isinstance(value, str | os.PathLike):
+        raise UsageError(
+            f"default bundle '{offer.value}' is a {type(value).__name__}, not a path; "
+            f"name one with --bundle"
+        )
+    path = Path(value)
+    if not path.exists():
+        raise MissingPath(
+            f"default bundle '{offer.value}' is not at its place; reinstall the package or name "
+            f"one with --bundle"
+        )
+    return path

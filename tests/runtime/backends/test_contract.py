@@ -1,0 +1,204 @@
+"""The contract every engine passes, with onnx's reference evaluator as the oracle."""
+
+from __future__ import annotations
+
+import importlib.util
+from typing import Any
+
+import numpy as np
+import pytest
+
+from realmnet_runtime.backends import (
+    ENGINES,
+    Backend,
+    EngineRequest,
+    installed_engines,
+    load_engine,
+    open_backend,
+)
+from realmnet_runtime.errors import IncompatibleError, UsageError
+
+ROUTES = [("fp32", "fp32"), ("int8", "int8"), ("int8", "fp32")]
+
+
+@pytest.fixture(params=sorted(ENGINES))
+def engine(request: pytest.FixtureRequest) -> str:
+    if request.param not in installed_engines():
+        pytest.skip(f"{request.param} is not installed")
+    return str(request.param)
+
+
+def request_for(model: Any, precision: str, threads: int = 1) -> EngineRequest:
+    return EngineRequest(
+        precision=precision,  # type: ignore[arg-type]
+        threads=threads,
+        size=model.size,
+        labels=model.labels,
+    )
+
+
+def tensors(count: int, size: int) -> list[np.ndarray]:
+    random = np.random.default_rng(3)
+    return [random.random((1, 3, size, size), np.float32) for _ in range(count)]
+
+
+@pytest.fixture
+def models(tiny_fp32: Any, tiny_int8: Any) -> dict[str, Any]:
+    return {"fp32": tiny_fp32, "int8": tiny_int8}
+
+
+def reference(content: bytes, tensor: np.ndarray) -> list[np.ndarray]:
+    onnx = pytest.importorskip("onnx")
+    evaluator = pytest.importorskip("onnx.reference").ReferenceEvaluator(onnx.load_from_string(content))
+    return list(evaluator.run(["logits", "score_maps"], {"image": tensor}))
+
+
+@pytest.mark.parametrize(("stored", "computed"), ROUTES)
+def test_answers_as_the_reference_evaluator(
+    engine: str, stored: str, computed: str, models: dict[str, Any]
+) -> None:
+    model = models[stored]
+    backend = open_backend(engine, model.content, request_for(model, computed), "1.0")
+    for tensor in tensors(3, model.size):
+        logits, score_maps = backend.infer(tensor)
+        expected_logits, expected_maps = reference(model.content, tensor)
+        assert logits.dtype == score_maps.dtype == np.float32
+        # One step of the last Q/DQ pair (6/127), met where a value lies on a rounding edge.
+        allowed = 1e-4 if stored == "fp32" else 2.5 * 6 / 127
+        np.testing.assert_allclose(logits, expected_logits, rtol=0, atol=allowed)
+        np.testing.assert_allclose(score_maps, expected_maps, rtol=0, atol=allowed)
+        if stored == "int8":
+            assert np.mean(np.abs(score_maps - expected_maps)) < 0.2 * 6 / 127
+    backend.close()
+
+
+@pytest.mark.parametrize(("stored", "computed"), ROUTES)
+def test_facts_are_read_back(
+    engine: str, stored: str, computed: str, models: dict[str, Any]
+) -> None:
+    model = models[stored]
+    facts = open_backend(engine, model.content, request_for(model, computed), "1.0").facts
+    assert facts.engine == engine
+    assert facts.precision == computed
+    assert facts.threads == 1
+    assert sum(facts.products.values()) == 3
+    assert (facts.products.get("int8", 0) > 0) == (computed == "int8")
+
+
+def test_every_promised_precision_is_checked(engine: str, models: dict[str, Any]) -> None:
+    for stored, promised in (("fp32", "int8"), ("fp32", "fp16"), ("int8", "fp16")):
+        model = models[stored]
+        with pytest.raises(IncompatibleError, match=f"promises {promised}"):
+            open_backend(engine, model.content, request_for(model, promised), "1.0")
+
+
+def test_an_answer_outlives_the_next_one(engine: str, tiny_fp32: Any) -> None:
+    backend = open_backend(engine, tiny_fp32.content, request_for(tiny_fp32, "fp32"), "1.0")
+    first, second = tensors(2, tiny_fp32.size)
+    logits, maps = backend.infer(first)
+    kept = logits.copy(), maps.copy()
+    backend.infer(second)
+    np.testing.assert_array_equal(logits, kept[0])
+    np.testing.assert_array_equal(maps, kept[1])
+
+
+def test_same_input_same_answer_and_input_untouched(engine: str, tiny_int8: Any) -> None:
+    backend = open_backend(engine, tiny_int8.content, request_for(tiny_int8, "int8"), "1.0")
+    (tensor,) = tensors(1, tiny_int8.size)
+    before = tensor.copy()
+    first, again = backend.infer(tensor), backend.infer(tensor)
+    np.testing.assert_array_equal(first[0], again[0])
+    np.testing.assert_array_equal(first[1], again[1])
+    np.testing.assert_array_equal(tensor, before)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"labels": 5},
+        {"size": 32},
+    ],
+)
+def test_a_model_that_is_not_the_manifests_is_refused(
+    engine: str, change: dict[str, int], tiny_fp32: Any
+) -> None:
+    facts = {"labels": tiny_fp32.labels, "size": tiny_fp32.size, **change}
+    request = EngineRequest(precision="fp32", threads=1, **facts)
+    with pytest.raises(IncompatibleError, match="manifest"):
+        open_backend(engine, tiny_fp32.content, request, "1.0")
+
+
+def test_a_model_without_score_maps_is_refused(engine: str, tiny_fp32: Any) -> None:
+    onnx = pytest.importorskip("onnx")
+    model = onnx.load_from_string(tiny_fp32.content)
+    kept = [output for output in model.graph.output if output.name != "score_maps"]
+    del model.graph.output[:]
+    model.graph.output.extend(kept)
+    with pytest.raises(IncompatibleError, match="score_maps"):
+        open_backend(engine, model.SerializeToString(), request_for(tiny_fp32, "fp32"), "1.0")
+
+
+def test_a_dynamic_batch_is_refused(engine: str, tiny_fp32: Any) -> None:
+    onnx = pytest.importorskip("onnx")
+    model = onnx.load_from_string(tiny_fp32.content)
+    model.graph.input[0].type.tensor_type.shape.dim[0].dim_param = "batch"
+    with pytest.raises(IncompatibleError, match="None"):
+        open_backend(engine, model.SerializeToString(), request_for(tiny_fp32, "fp32"), "1.0")
+
+
+def test_bytes_that_are_no_model_are_refused_in_one_line(engine: str, tiny_fp32: Any) -> None:
+    with pytest.raises(IncompatibleError) as caught:
+        open_backend(engine, b"no model at all", request_for(tiny_fp32, "fp32"), "1.0")
+    assert "\n" not in str(caught.value)
+
+
+def test_an_engine_older_than_the_bundle_needs_is_refused(engine: str, tiny_fp32: Any) -> None:
+    with pytest.raises(IncompatibleError, match=r"9999\.0 or newer"):
+        open_backend(engine, tiny_fp32.content, request_for(tiny_fp32, "fp32"), "9999.0")
+
+
+@pytest.mark.parametrize(
+    "tensor",
+    [
+        np.zeros((3, 64, 64), np.float32),
+        np.zeros((1, 3, 64, 64), np.float64),
+        np.zeros((2, 3, 64, 64), np.float32),
+        np.zeros((1, 64, 64, 3), np.float32),
+    ],
+)
+def test_a_tensor_of_another_kind_is_refused(
+    engine: str, tensor: np.ndarray, tiny_fp32: Any
+) -> None:
+    backend = open_backend(engine, tiny_fp32.content, request_for(tiny_fp32, "fp32"), "1.0")
+    with pytest.raises(UsageError, match="float32"):
+        backend.infer(tensor)
+
+
+def test_a_closed_backend_says_so(engine: str, tiny_fp32: Any) -> None:
+    backend: Backend = load_engine(engine)(tiny_fp32.content, request_for(tiny_fp32, "fp32"))
+    backend.close()
+    backend.close()
+    with pytest.raises(UsageError, match="closed"):
+        backend.infer(*tensors(1, tiny_fp32.size))
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_engines_agree(precision: str, models: dict[str, Any]) -> None:
+    if len(installed_engines()) < 2:
+        pytest.skip("one engine installed; agreement needs two")
+    model = models[precision]
+    answers = []
+    for engine in sorted(installed_engines()):
+        backend = open_backend(engine, model.content, request_for(model, precision), "1.0")
+        answers.append([backend.infer(tensor)[0] for tensor in tensors(4, model.size)])
+    allowed = 1e-4 if precision == "fp32" else 2.5 * 6 / 127
+    np.testing.assert_allclose(answers[0], answers[1], rtol=0, atol=allowed)
+
+
+def test_the_table_names_classes_that_exist() -> None:
+    for name, entry in ENGINES.items():
+        module, _, attribute = entry.factory.partition(":")
+        spec = importlib.util.find_spec(module)
+        assert spec is not None, name
+        if name in installed_engines():
+            assert load_engine(name).__name__ == attribute  # type: ignore[attr-defined]
