@@ -1,1 +1,1 @@
-"""Target machines, and what this machine is."""
+"""Devices: what a machine is, as far as it decides how a bundle runs on it."""
