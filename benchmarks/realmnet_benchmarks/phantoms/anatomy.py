@@ -7,6 +7,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Final
 
+import cv2
 import numpy as np
 
 from realmnet_benchmarks.phantoms.canvas import Canvas
@@ -126,8 +127,8 @@ def paint_eye(case: PhantomCase, px: float) -> EyeSheet:
     pouch = _paint_signs(canvas, case, disc, layer)
     for name in case.peripheral:
         _PERIPHERAL[name](canvas, stream(seed, name, eye))
-    tree = grow_tree(seed, eye, disc.centre, disc.radius)
-    paint_vessels(canvas, tree, pouch.bend if pouch else None)
+    tree = grow_tree(seed, eye, disc)
+    paint_vessels(canvas, tree, disc, pouch.bend if pouch else None)
     for name in case.confusers:
         if name in _CONFUSERS:
             _CONFUSERS[name](canvas, stream(seed, name, eye))
@@ -167,9 +168,7 @@ def _sealed(canvas: Canvas) -> EyeSheet:
     height, width = canvas.shape
     planes = np.empty((height, width, 2), np.uint8)
     for k, plane in enumerate((canvas.red, canvas.green)):
-        np.clip(plane, 0.0, 1.0, out=plane)
-        plane *= np.float32(255)
-        planes[..., k] = np.rint(plane, out=plane)
+        planes[..., k] = cv2.convertScaleAbs(np.clip(plane, 0.0, 1.0, out=plane), alpha=255)
     truth = np.zeros((height, width, 2), np.uint8)
     for name, mask in canvas.masks.items():
         byte, bit = divmod(LESIONS.index(name), 8)

@@ -56,8 +56,16 @@ def _paint_frame(
     rim = window.rim()
     if rim is not None:
         lines = _profile(
-            [(0, 8), (0.012, 8), (0.016, device.uniform(40, 110)), (0.02, 10), (0.034, 6)]
-            + [(0.045, device.uniform(60, 90)), (0.1, device.uniform(80, 130)), (_REACH, 150)]
+            [
+                (0, 8),
+                (0.012, 8),
+                (0.016, device.uniform(40, 110)),
+                (0.02, 10),
+                (0.034, 6),
+                (0.045, device.uniform(60, 90)),
+                (0.1, device.uniform(80, 130)),
+                (_REACH, 150),
+            ]
         )
         value = _look_up(lines, rim)
         value *= 1 + np.float32(0.18) * smooth_field(rng, *value.shape, 4, 5)

@@ -8,18 +8,24 @@ when photographed.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final
 
 import cv2
 import numpy as np
 
 from realmnet_benchmarks.phantoms.fields import FloatPlane, Points, smooth_field
+from realmnet_benchmarks.phantoms.streams import stream
 
 HALF_WIDTH: Final = 1.62
 HALF_HEIGHT: Final = 1.24
+_CACHED_TEXTURE_PX: Final = 600.0
 _SHIFT: Final = 4  # fractional bits of OpenCV's drawing coordinates
 
 Slices = tuple[slice, slice]
+
+
+_TURN_STEPS: Final = 256
 
 
 @dataclass(slots=True)
@@ -47,6 +53,17 @@ class Sheet:
         rows = max(1, round(2 * HALF_HEIGHT / wavelength))
         columns = max(1, round(2 * HALF_WIDTH / wavelength))
         return smooth_field(rng, *self.shape, rows, columns)
+
+    def texture(self, rng: np.random.Generator) -> FloatPlane:
+        """Fine texture of the retina, standard deviation about 0.06: (H, W) float32.
+
+        All eyes share one texture per scale, each turned and shifted in its own way: drawing it
+        anew for every eye would cost as much as the rest of the background.
+        """
+        plane = _texture(self.px) if self.px < _CACHED_TEXTURE_PX else _paint_texture(self)
+        flips = rng.integers(0, 2, 2) * 2 - 1
+        shift = (int(rng.uniform() * self.shape[0]), int(rng.uniform() * self.shape[1]))
+        return np.roll(plane[:: flips[0], :: flips[1]], shift, (0, 1))
 
     def grid(self) -> tuple[FloatPlane, FloatPlane]:
         """Eye coordinates of the pixels: x as (1, W) and y as (H, 1) float32."""
@@ -138,8 +155,40 @@ class Canvas(Sheet):
             plane[window] *= np.float32(1.0) + np.float32(value) * mask
 
 
+@lru_cache(maxsize=2)
+def _texture(px: float) -> FloatPlane:
+    return _paint_texture(Sheet(px))
+
+
+def _paint_texture(sheet: Sheet) -> FloatPlane:
+    rng = stream("texture")
+    plane = np.zeros(sheet.shape, np.float32)
+    for wavelength, amount in ((0.05, 0.04), (0.017, 0.045), (0.006, 0.05)):
+        plane += np.float32(amount) * sheet.random(rng, wavelength)
+    return plane
+
+
+def around(angle: FloatPlane, values: Points) -> FloatPlane:
+    """Look up a periodic function of the angle.
+
+    Args:
+        angle: any shape, radians in 0..2 pi.
+        values: (256,) float32 at equal angles from 0.
+
+    Returns:
+        Linear between the values; float32 like `angle`.
+    """
+    at = angle * np.float32(_TURN_STEPS / (2 * np.pi))
+    low = at.astype(np.uint8)
+    at -= np.floor(at)
+    rise = (np.roll(values, -1) - values).astype(np.float32)
+    base = cv2.LUT(low, values.astype(np.float32))
+    base += cv2.LUT(low, rise) * at
+    return base.astype(np.float32, copy=False)
+
+
 def blurred(plane: FloatPlane, sigma_px: float) -> FloatPlane:
-    """Gaussian blur; below a quarter of a pixel nothing is done. Wide ones work on a coarse copy."""
+    """Gaussian blur: none below a quarter of a pixel, on a coarse copy where it is wide."""
     if sigma_px < 0.25 or plane.size == 0:
         return plane
     factor = int(sigma_px // 4)

@@ -22,8 +22,8 @@ from realmnet_benchmarks.phantoms.canvas import (
 from realmnet_benchmarks.phantoms.fields import FloatPlane, Points
 from realmnet_benchmarks.phantoms.streams import stream
 
-_STEPS: Final = 15
-_STEP: Final = 0.032
+_STEPS: Final = 10
+_STEP: Final = 0.05
 _LARGEST_PX: Final = 700.0
 
 
@@ -55,11 +55,11 @@ def channels(seed: int, eye: str, px: float, pole: tuple[float, float]) -> Float
     curves = _streamlines(rng, starts, vortices(seed, eye), pole)
     count = len(curves)
     order = np.argsort(rng.uniform(size=count))
-    size = rng.uniform(0.010, 0.027, count).astype(np.float32)
+    size = rng.uniform(0.006, 0.02, count).astype(np.float32)
     taper = 1.0 - 0.55 * np.abs(np.linspace(-1, 1, curves.shape[1], dtype=np.float32)) ** 1.5
     widths = size[:, None] * taper[None]
     values = rng.uniform(0.55, 1.0, count).astype(np.float32)
-    plane = draw_curves(draft.shape, draft.to_px(curves[order]), widths * draft.px, values, 10)
+    plane = draw_curves(draft.shape, draft.to_px(curves[order]), widths * draft.px, values, 7)
     plane = blurred(plane, 0.0035 * draft.px)
     if scale < 1.0:
         height, width = Sheet(px).shape
@@ -97,7 +97,7 @@ def paint_choroid(canvas: Canvas, layer: FloatPlane, seen: FloatPlane, strength:
 
 
 def _starts(rng: np.random.Generator) -> Points:
-    spacing = 0.135
+    spacing = 0.14
     x = np.arange(-HALF_WIDTH, HALF_WIDTH, spacing, dtype=np.float32)
     y = np.arange(-HALF_HEIGHT, HALF_HEIGHT, spacing, dtype=np.float32)
     points = np.stack(np.meshgrid(x, y), 2).reshape(-1, 2)

@@ -43,13 +43,13 @@ def _lashes(rng: np.random.Generator, window: Window) -> FloatPlane:
     for side in (-1.0, 1.0):
         if rng.uniform() < 0.25:
             continue
-        count = int(rng.integers(5, 18))
+        count = int(rng.integers(6, 26))
         angle = np.pi / 2 - side * rng.uniform(0.25, 1.0, count)
         start = np.stack([1.04 * np.cos(angle), 1.04 * np.sin(angle)], 1)
         heading = angle + np.pi + side * rng.uniform(-0.2, 0.5) + rng.normal(0, 0.14, count)
         length = rng.uniform(0.1, 0.36, count)
         t = np.linspace(0, 1, 9)
-        turn = heading[:, None] + rng.normal(0, 0.25, (count, 1)) * t[None]
+        turn = heading[:, None] + rng.normal(0, 0.4, (count, 1)) * t[None]
         step = (length / 8)[:, None, None]
         walk = np.cumsum(np.stack([np.cos(turn), np.sin(turn)], 2) * step, axis=1)
         groups.append(start[:, None] + walk)
@@ -59,15 +59,15 @@ def _lashes(rng: np.random.Generator, window: Window) -> FloatPlane:
     pixels = curves * [window.half_width * scale, window.half_height * scale]
     pixels += np.array(window.centre) * scale
     count = len(curves)
-    thick = rng.uniform(0.012, 0.03, (count, 1)) * np.linspace(1, 0.35, 9)[None]
+    thick = rng.uniform(0.006, 0.02, (count, 1)) * np.linspace(1, 0.35, 9)[None]
     layer = draw_curves(
         size,
         pixels.astype(np.float32),
         (thick * window.half_height * scale).astype(np.float32),
-        rng.uniform(0.35, 0.85, count).astype(np.float32),
+        rng.uniform(0.3, 0.95, count).astype(np.float32),
         2,
     )
-    layer = blurred(layer, rng.uniform(0.006, 0.013) * window.half_height * scale)
+    layer = blurred(layer, rng.uniform(0.008, 0.018) * window.half_height * scale)
     if scale < 1.0:
         layer = cv2.resize(
             layer, (window.width, window.height), interpolation=cv2.INTER_LINEAR

@@ -67,11 +67,9 @@ def paint_background(canvas: Canvas, seed: int, eye: str) -> None:
         1 + np.float32(0.2) * slow_green + np.float32(0.05) * medium
     )
     canvas.red *= 1 + np.float32(0.05) * medium
-    for wavelength, amount in ((0.05, 0.035), (0.017, 0.04), (0.006, 0.045)):
-        texture = canvas.random(own, wavelength)
-        canvas.green *= 1 + np.float32(amount) * texture
-        texture *= np.float32(0.8 * amount)
-        canvas.red *= 1 + texture
+    texture = canvas.texture(own)
+    canvas.green *= 1 + texture
+    canvas.red *= 1 + np.float32(0.8) * texture
     for centre in vortices(seed, eye):
         # The green laser is swallowed over the ampullae, which leaves them red.
         window = canvas.crop((float(centre[0]), float(centre[1])), 0.5)
@@ -113,7 +111,7 @@ def paint_disc(canvas: Canvas, disc: Disc, seed: int, eye: str, atrophy: float) 
         centre = (disc.centre[0] - shift, disc.centre[1] + rng.normal(0, 0.2) * shift)
         size = disc.radius * (1.02 + 0.75 * atrophy)
         crescent = canvas.shape_mask(window, outline(rng, centre, size, 0.08), 0.004)
-        mottle = np.float32(0.85) + np.float32(0.12) * _mottle(canvas, rng, window)
+        mottle = np.float32(0.85) + np.float32(0.12) * _mottle(rng, window)
         canvas.blend(
             window, crescent * np.float32(0.45 + 0.5 * atrophy), 0.74 * mottle, 0.6 * mottle
         )
@@ -127,6 +125,6 @@ def paint_disc(canvas: Canvas, disc: Disc, seed: int, eye: str, atrophy: float) 
     canvas.shade(window, rim * np.float32(rng.uniform(0, 1)), -0.2, -0.2)
 
 
-def _mottle(canvas: Canvas, rng: np.random.Generator, window: tuple[slice, slice]) -> FloatPlane:
+def _mottle(rng: np.random.Generator, window: tuple[slice, slice]) -> FloatPlane:
     rows, columns = window
     return smooth_field(rng, rows.stop - rows.start, columns.stop - columns.start, 24, 24)

@@ -14,7 +14,8 @@ import cv2
 import numpy as np
 
 from realmnet_benchmarks.phantoms.canvas import Canvas, blurred, draw_curves
-from realmnet_benchmarks.phantoms.fields import Points
+from realmnet_benchmarks.phantoms.fields import Points, smoothstep
+from realmnet_benchmarks.phantoms.fundus import Disc
 from realmnet_benchmarks.phantoms.streams import stream
 
 _POINTS: Final = 28
@@ -36,13 +37,13 @@ class VesselTree:
     absorption: Points
 
 
-def grow_tree(seed: int, eye: str, disc: tuple[float, float], disc_radius: float) -> VesselTree:
+def grow_tree(seed: int, eye: str, disc: Disc) -> VesselTree:
     """Grow the tree of one eye; the fellow eye's main vessels are near relatives."""
     shared, own = stream(seed, "arcades"), stream(seed, "vessels", eye)
-    mains, width, vein = _mains(shared, own, disc, disc_radius)
+    mains, width, vein = _mains(shared, own, disc.centre, disc.radius)
     sets = [(mains, width, vein)]
     parents, parent_width, parent_vein = mains, width, vein
-    for children, length in ((5, 0.62), (3, 0.3)):
+    for children, length in ((5, 0.66), (3, 0.34)):
         parents, parent_width, parent_vein = _branches(
             own, parents, parent_width, parent_vein, children, length
         )
@@ -54,12 +55,13 @@ def grow_tree(seed: int, eye: str, disc: tuple[float, float], disc_radius: float
     return VesselTree(curves, widths, absorption * own.uniform(0.85, 1.05))
 
 
-def paint_vessels(canvas: Canvas, tree: VesselTree, bend: Bend | None = None) -> None:
+def paint_vessels(canvas: Canvas, tree: VesselTree, disc: Disc, bend: Bend | None = None) -> None:
     """Draw the tree over everything painted so far.
 
     Args:
         canvas: the sheet.
         tree: what to draw.
+        disc: vessels look paler in front of it.
         bend: moves points of the curves, as the rim of a staphyloma does.
     """
     curves = tree.curves if bend is None else bend(tree.curves)
@@ -76,8 +78,13 @@ def paint_vessels(canvas: Canvas, tree: VesselTree, bend: Bend | None = None) ->
     if scale > 1:
         layer = cv2.resize(layer, (width, height), interpolation=cv2.INTER_AREA)
     layer = blurred(layer.astype(np.float32, copy=False), 0.0022 * canvas.px)
+    window = canvas.crop(disc.centre, 2 * disc.radius)
+    radius, _ = canvas.polar(window, disc.centre)
+    layer[window] *= np.float32(1) - np.float32(0.55) * smoothstep(
+        radius, 1.3 * disc.radius, 0.7 * disc.radius
+    )
     canvas.green *= np.float32(1.0) - layer
-    canvas.red *= np.float32(1.0) - np.float32(0.42) * layer
+    canvas.red *= np.float32(1.0) - np.float32(0.52) * layer
 
 
 def _mains(
@@ -98,24 +105,24 @@ def _mains(
             x = disc[0] + 0.35 * radius * own.uniform(-1, 1) - along
             y = disc[1] + side * (k * np.sqrt(along + 1e-4) + 0.08 * along * own.uniform(-1, 1))
             curves.append(np.stack([x, y], 1))
-            widths.append(_taper(0.021 if vein else 0.016, t))
+            widths.append(_taper(0.0185 if vein else 0.0135, t))
             veins.append(vein)
             # Nasal arcade of the same side.
             angle = side * shared.uniform(0.55, 1.15)
             start = _inside(own, disc, radius)
             curves.append(_ray(own, start, angle, own.uniform(1.0, 1.3), side * -0.3, t))
-            widths.append(_taper(0.017 if vein else 0.013, t))
+            widths.append(_taper(0.014 if vein else 0.0105, t))
             veins.append(vein)
     for angle in (*own.uniform(-0.5, 0.5, 2), *(own.choice([-1, 1], 2) * own.uniform(1.4, 1.9, 2))):
         start = _inside(own, disc, radius)
         curves.append(_ray(own, start, float(angle), own.uniform(0.7, 1.1), 0.0, t))
-        widths.append(_taper(0.011, t))
+        widths.append(_taper(0.0085, t))
         veins.append(bool(own.integers(2)))
     for _ in range(3):  # macular twigs
         angle = np.pi + own.uniform(-0.7, 0.7)
         start = _inside(own, disc, radius)
         curves.append(_ray(own, start, float(angle), own.uniform(0.15, 0.24), 0.0, t))
-        widths.append(_taper(0.006, t))
+        widths.append(_taper(0.005, t))
         veins.append(False)
     stack = np.stack(curves).astype(np.float32)
     return stack + _wiggle(own, stack, 0.017), np.stack(widths), np.array(veins)
@@ -147,7 +154,7 @@ def _branches(
     step = (size / (_POINTS - 1))[:, None, None]
     walk = np.cumsum(np.stack([np.cos(heading), np.sin(heading)], 2) * step, axis=1)
     curves = (start[:, None] + walk - walk[:, :1]).astype(np.float32)
-    thick = parent_widths[parent, where] * rng.uniform(0.5, 0.72, count)
+    thick = parent_widths[parent, where] * rng.uniform(0.42, 0.66, count)
     widths = thick[:, None] * (1.0 - 0.62 * t[None])
     return (
         curves + _wiggle(rng, curves, 0.02),

@@ -96,8 +96,8 @@ def place_window(case: PhantomCase, height: int, width: int) -> Window:
     frame = device.uniform() < case.hospital.frame_share
     aspect = rng.uniform(1.22, 1.34)
     if case.border == "black":
-        # Margins up to a fifth of the picture on each side, independent of one another.
-        left, right, top, bottom = (rng.uniform(0.0, 1.0, 4) ** 2) * 0.18 + 0.012
+        # Margins up to a seventh of the picture on each side, independent of one another.
+        left, right, top, bottom = (rng.uniform(0.0, 1.0, 4) ** 2) * 0.13 + 0.012
     elif frame:
         left, right, top, bottom = rng.uniform(0.002, 0.014, 4)
         bottom += 0.02 * rng.uniform()

@@ -87,7 +87,7 @@ def paint_macular(
     fine = np.float32(1) + np.float32(0.07) * _noise(rng, window, 40)
     inside = core * np.float32(0.4 + 0.52 * severity)
     through = np.float32(0.1) * channels[window]
-    canvas.blend(window, inside, (np.float32(0.72) + through) * fine, np.float32(0.66) * fine)
+    canvas.blend(window, inside, (np.float32(0.8) + through) * fine, np.float32(0.74) * fine)
     heart = canvas.shape_mask(window, shape * np.float32(0.28), 0.01) * clumps
     canvas.shade(window, heart * np.float32(0.5), -0.7, -0.7)
     canvas.mark("MA", window, np.maximum(around, core))
@@ -113,8 +113,8 @@ def _patch(
     canvas.shade(window, edge.astype(np.float32), -0.5, -0.5)
     fine = np.float32(1) + np.float32(0.06) * _noise(rng, window, 30)
     through = np.float32(0.16) * channels[window]
-    red = (np.float32(0.74) + np.float32(0.5) * through) * fine
-    canvas.blend(window, core * np.float32(opacity), red, (np.float32(0.7) - through) * fine)
+    red = (np.float32(0.82) + np.float32(0.5) * through) * fine
+    canvas.blend(window, core * np.float32(opacity), red, (np.float32(0.77) - through) * fine)
     canvas.mark("PCA", window, core)
 
 

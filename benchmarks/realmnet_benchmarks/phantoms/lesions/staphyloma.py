@@ -10,11 +10,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from realmnet_benchmarks.phantoms.canvas import Canvas
-from realmnet_benchmarks.phantoms.fields import FloatPlane, Points, smooth_field, smoothstep, wobble
+from realmnet_benchmarks.phantoms.canvas import Canvas, around
+from realmnet_benchmarks.phantoms.fields import Points, smooth_field, smoothstep, wobble
 from realmnet_benchmarks.phantoms.fundus import Disc
 
-_TURN: Points = np.linspace(0, 2 * np.pi, 181, dtype=np.float32)
+_TURN: Points = np.linspace(0, 2 * np.pi, 256, endpoint=False, dtype=np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class Staphyloma:
     Attributes:
         centre: eye units.
         stretch: factor on y before distances are taken; below 1 the oval stands upright.
-        radii: (181,) radius at equal angles from 0 to 2 pi, eye units, in the stretched frame.
+        radii: (256,) radius at equal angles from 0, eye units, in the stretched frame.
         severity: 0..1.
     """
 
@@ -54,7 +54,7 @@ class Staphyloma:
         dx, dy = offset[..., 0], offset[..., 1] * np.float32(self.stretch)
         radius = np.hypot(dx, dy)
         angle = np.mod(np.arctan2(dy, dx), 2 * np.pi)
-        depth = radius - np.interp(angle, _TURN, self.radii)
+        depth = radius - np.interp(angle, _TURN, self.radii, period=2 * np.pi)
         bell = np.exp(-((depth / 0.035) ** 2)) * (0.008 + 0.03 * self.severity)
         along = np.stack([-dy, dx], -1) / (radius[..., None] + 1e-3)
         return (points + bell[..., None] * along).astype(np.float32)
@@ -64,27 +64,29 @@ def paint_staphyloma(canvas: Canvas, rng: np.random.Generator, pouch: Staphyloma
     """Paint edge and inside; the vessels are bent when they are drawn."""
     window = canvas.crop(pouch.centre, 1.6 * float(pouch.radii.max()) + 0.1)
     radius, angle = canvas.polar(window, pouch.centre, pouch.stretch)
-    edge_at = np.interp(angle, _TURN, pouch.radii).astype(np.float32)
     rows, columns = window
-    rough = smooth_field(rng, rows.stop - rows.start, columns.stop - columns.start, 14, 14)
-    depth = radius - edge_at + np.float32(0.014) * rough
+    size = (rows.stop - rows.start, columns.stop - columns.start)
+    rough = smooth_field(rng, *size, 8, 8) + np.float32(0.5) * smooth_field(rng, *size, 22, 22)
+    depth = radius - around(angle, pouch.radii) + np.float32(0.024) * rough
     strength = 0.16 + 0.84 * pouch.severity
     inside = smoothstep(depth, 0.05, -0.12)
     tone = rng.uniform(-0.12, 0.3)
     canvas.shade(window, inside * np.float32(strength), tone + 0.12, tone * 0.7)
     # Outside the rim the wall turns away from the light.
-    outside = np.exp(-(((depth - 0.05) / np.float32(0.06)) ** 2))
+    outside = np.exp(-(((depth - np.float32(0.05)) / np.float32(0.06)) ** 2))
+    outside *= np.float32(0.35) + np.float32(0.65) * around(angle, _arcs(rng))
     canvas.shade(window, outside * np.float32(strength), -0.2, -0.26)
-    reflex, pigment = _arcs(rng, angle), _arcs(rng, angle)
+    reflex, pigment = around(angle, _arcs(rng)), around(angle, _arcs(rng))
+    broken = np.clip(np.float32(0.7) + np.float32(0.5) * rough, 0, 1)
     line = np.exp(-((depth / np.float32(rng.uniform(0.012, 0.022))) ** 2))
-    canvas.shade(window, line * reflex * np.float32(strength), 0.3, 0.55)
-    dark = np.exp(-(((depth + 0.012) / np.float32(0.022)) ** 2))
-    canvas.shade(window, dark * pigment * (1 - reflex) * np.float32(strength), -0.5, -0.5)
+    canvas.shade(window, line * reflex * broken * np.float32(strength), 0.22, 0.42)
+    dark = np.exp(-(((depth + np.float32(0.012)) / np.float32(0.022)) ** 2))
+    canvas.shade(window, dark * pigment * (1 - reflex) * broken * np.float32(strength), -0.5, -0.5)
     canvas.mark("PS", window, smoothstep(depth, 0.01, -0.01))
 
 
-def _arcs(rng: np.random.Generator, angle: FloatPlane) -> FloatPlane:
-    """A periodic 0..1 pattern of two or three arcs around the edge."""
+def _arcs(rng: np.random.Generator) -> Points:
+    """(256,) periodic pattern of 0..1: one to three arcs around the edge."""
     phases = rng.uniform(0, 2 * np.pi, 3)
-    wave = np.cos(angle + phases[0]) + 0.7 * np.cos(2 * angle + phases[1])
-    return smoothstep((wave + 0.5 * np.cos(3 * angle + phases[2])).astype(np.float32), -0.2, 0.7)
+    wave = np.cos(_TURN + phases[0]) + 0.7 * np.cos(2 * _TURN + phases[1])
+    return smoothstep((wave + 0.5 * np.cos(3 * _TURN + phases[2])).astype(np.float32), 0.1, 1.0)
