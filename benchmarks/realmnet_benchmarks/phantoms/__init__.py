@@ -11,6 +11,7 @@ from realmnet_benchmarks.phantoms.cases import (
     Eye,
     PhantomCase,
 )
+from realmnet_benchmarks.phantoms.dataset import Recipe, write_dataset
 from realmnet_benchmarks.phantoms.hospitals import HOSPITALS, Hospital
 from realmnet_benchmarks.phantoms.population import (
     BALANCED,
@@ -36,8 +37,10 @@ __all__ = [
     "Mix",
     "Phantom",
     "PhantomCase",
+    "Recipe",
     "Window",
     "draw_population",
     "place_window",
     "render",
+    "write_dataset",
 ]
