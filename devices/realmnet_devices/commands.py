@@ -9,15 +9,15 @@ import typer
 
 from realmnet_devices.probe import Host, probe_host
 
-app = typer.Typer(no_args_is_help=True, help="Describe the machines bundles run on.")
+devices = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None)
 
 
-@app.callback()
-def devices() -> None:
+@devices.callback()
+def _devices() -> None:
     """Describe the machines bundles run on."""
 
 
-@app.command()
+@devices.command()
 def probe(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:

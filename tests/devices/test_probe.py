@@ -13,7 +13,7 @@ import psutil
 import pytest
 from typer.testing import CliRunner
 
-from realmnet_devices.commands import app
+from realmnet_devices.commands import devices
 from realmnet_devices.engines import EngineState, probe_engine
 from realmnet_devices.probe import Host, probe_host
 from realmnet_runtime.backends import ENGINES, installed_engines
@@ -75,10 +75,10 @@ def test_an_engine_that_kills_its_process_is_named_with_the_signal(tmp_path: Pat
 
 
 def test_json_decodes_to_the_same_type_and_the_table_has_a_line_a_fact(host: Host) -> None:
-    printed = CliRunner().invoke(app, ["probe", "--json"])
+    printed = CliRunner().invoke(devices, ["probe", "--json"])
     assert printed.exit_code == 0
     assert msgspec.json.decode(printed.stdout, type=Host) == host
-    table = CliRunner().invoke(app, ["probe"])
+    table = CliRunner().invoke(devices, ["probe"])
     assert table.exit_code == 0
     for engine in host.engines:
         assert f"{engine.name} " in table.stdout
