@@ -38,6 +38,15 @@ class Interval:
     high: Floats
     undefined: NDArray[np.int64]
 
+    def of(self, part: int | slice) -> Interval:
+        """The interval of one label, or of a range of them."""
+        return Interval(
+            estimate=np.asarray(self.estimate[part]),
+            low=np.asarray(self.low[part]),
+            high=np.asarray(self.high[part]),
+            undefined=np.asarray(self.undefined[part]),
+        )
+
 
 def bootstrap(
     statistic: Statistic,

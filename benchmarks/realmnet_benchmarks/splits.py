@@ -87,6 +87,18 @@ class Split:
         return np.unique(np.asarray(self.patients, dtype=np.str_), return_inverse=True)[1]
 
     @property
+    def positive_eyes(self) -> NDArray[np.int64]:
+        """(L,) number of eyes with each label; a patient's unstated eyes count as one."""
+        keys = list(zip(self.patients, self.eyes, strict=True))
+        return np.array(
+            [
+                len({keys[row] for row in np.flatnonzero(column)})
+                for column in self.labels.T.astype(bool)
+            ],
+            dtype=np.int64,
+        )
+
+    @property
     def partition(self) -> str:
         """Name up to its first `_`: a table `train_x` is a choice from `train`, not another set."""
         return self.name.split("_", 1)[0]
