@@ -1,0 +1,96 @@
+"""RealMNet: TinyViT, the final norm over an unpooled map, and class-specific residual attention."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from realmnet_runtime.errors import ConfigurationError
+from realmnet_training.backbone import Size, build_backbone
+from realmnet_training.csra import CsraHead
+from realmnet_training.position_bias import resize_position_biases
+from realmnet_training.pretrained import load_pretrained
+
+__all__ = ["CsraHead", "RealMNet"]
+
+
+class RealMNet(nn.Module):
+    """The multi-label network of the paper (npj Digital Medicine 2025, Methods).
+
+    Inputs are (N, 3, image, image) float32 RGB in [0, 1]: mean 0, standard deviation 1, not
+    ImageNet's. 21m has 20,661,552 parameters at 384 px and 20,699,184 at 512 px with 7 labels.
+
+    Args:
+        size: 5m, 11m or 21m.
+        image: side of the input, pixels; the paper uses 224, 384 and 512.
+        labels: number of labels.
+        heads: heads of the CSRA head, 1, 2, 4, 6 or 8.
+        lam: weight of the attention term of the head.
+        pretrained: timm tag or local file for the backbone; None starts at random.
+        drop_path: stochastic depth of the last block; the paper trains with 0.5.
+
+    Raises:
+        ConfigurationError: an impossible size, image or head, or weights of another model.
+        MissingPath: pre-trained weights that are not there, with the way to get them offline.
+    """
+
+    def __init__(  # noqa: PLR0917 - the public signature
+        self,
+        size: Size = "21m",
+        image: int = 384,
+        labels: int = 7,
+        heads: int = 2,
+        lam: float = 1.2,
+        pretrained: str | Path | None = None,
+        drop_path: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.size: Size = size
+        self.image = image
+        self.labels = labels
+        self.backbone = build_backbone(size, image, drop_path)
+        self.head = CsraHead(self.backbone.num_features, labels, heads, lam)
+        if pretrained is not None:
+            load_pretrained(self.backbone, size, image, pretrained)
+
+    def features(self, images: Tensor) -> Tensor:
+        """Map (N, 3, image, image) to the normalised (N, channels, image / 32, image / 32)."""
+        if not torch.onnx.is_in_onnx_export() and images.shape[-2:] != (self.image, self.image):
+            raise ConfigurationError(
+                f"input of {tuple(images.shape[-2:])} px; this model takes {self.image} x "
+                f"{self.image}: build it for the other size and use `load_resized`"
+            )
+        tokens = self.backbone.stages(self.backbone.patch_embed(images))
+        normalised: Tensor = self.backbone.head.norm(tokens)
+        return normalised
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Answer a batch.
+
+        Args:
+            images: (N, 3, image, image) float32 RGB in [0, 1].
+
+        Returns:
+            Logits (N, labels) and score maps (N, labels, h, w) with h = w = image / 32 rounded up.
+        """
+        logits, maps = self.head(self.features(images))
+        return logits, maps
+
+    def load_resized(self, state: Mapping[str, Tensor]) -> None:
+        """Load weights trained at any image size; position-bias tables are resized bicubically.
+
+        Raises:
+            ConfigurationError: weights of another model.
+        """
+        resized = resize_position_biases(state, self.state_dict())
+        try:
+            self.load_state_dict(resized)
+        except RuntimeError as error:
+            first = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
+            raise ConfigurationError(
+                f"the weights are not those of a RealMNet {self.size} with {self.labels} labels: "
+                f"{first}"
+            ) from error
