@@ -47,6 +47,4 @@ def findings_of(
     probabilities: dict[str, float], labels: LabelSet, point: OperatingPoint
 ) -> tuple[str, ...]:
     """Names at or above their thresholds, in label order."""
-    return tuple(
-        name for name in labels.names if probabilities[name] >= point.thresholds[name]
-    )
+    return tuple(name for name in labels.names if probabilities[name] >= point.thresholds[name])

@@ -20,7 +20,9 @@ def find_default_bundle() -> Path:
         UsageError: several packages offer one, or the entry point does not give a path.
     """
     # A package that is on the path twice (editable and installed) offers the same bundle twice.
-    offers = list({(offer.name, offer.value): offer for offer in entry_points(group=GROUP)}.values())
+    offers = list(
+        {(offer.name, offer.value): offer for offer in entry_points(group=GROUP)}.values()
+    )
     if not offers:
         raise MissingPath(
             "no bundle named and no default bundle installed; name one with --bundle, or "

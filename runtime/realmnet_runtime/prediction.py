@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
@@ -16,7 +17,7 @@ STAGES: Final = ("decode", "field_of_view", "prepare", "engine", "decision")
 """Keys of `Prediction.timings_ms`, in the order of the journey."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Prediction:
     """What one bundle says of one picture on one machine.
 
@@ -28,7 +29,9 @@ class Prediction:
         staphyloma: posterior staphyloma; None where that group's answer is inconsistent or absent.
         pathologic_myopia: grade 2 or more, or staphyloma; None where undecided.
         inconsistencies: one line for each exclusive group without exactly one finding.
-        field_of_view: box and mask in pixels of the original picture, whatever scale was decoded.
+        box: (x0, y0, x1, y1) of the field of view in pixels of the original picture, half-open.
+        aperture: box and mask in pixels of the picture as decoded; `field_of_view` has them in
+            those of the original.
         original_size: (height, width) of the original picture, pixels.
         score_maps: (L, h, w) float32, the evidence for each label at each position of the crop.
         timings_ms: wall-clock milliseconds by stage (`STAGES`).
@@ -52,7 +55,8 @@ class Prediction:
     staphyloma: bool | None
     pathologic_myopia: bool | None
     inconsistencies: tuple[str, ...]
-    field_of_view: FieldOfView
+    box: tuple[int, int, int, int]
+    aperture: FieldOfView
     original_size: tuple[int, int]
     score_maps: NDArray[np.float32]
     timings_ms: Mapping[str, float]
@@ -68,6 +72,14 @@ class Prediction:
     chosen_because: str
     notice: str
 
+    @cached_property
+    def field_of_view(self) -> FieldOfView:
+        """Box and mask in pixels of the original picture, whatever scale was decoded.
+
+        Made when first asked for: the mask of a 12-megapixel picture costs more than the model.
+        """
+        return self.aperture.scaled_to(*self.original_size)
+
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready mapping; the picture is named by digest, and mask and maps are left out."""
         height, width = self.original_size
@@ -80,7 +92,7 @@ class Prediction:
             "staphyloma": self.staphyloma,
             "pathologic_myopia": self.pathologic_myopia,
             "inconsistencies": list(self.inconsistencies),
-            "field_of_view": {"box": list(self.field_of_view.box)},
+            "field_of_view": {"box": list(self.box)},
             "timings_ms": {stage: round(ms, 3) for stage, ms in self.timings_ms.items()},
             "model": self.model,
             "bundle_sha256": self.bundle_sha256,

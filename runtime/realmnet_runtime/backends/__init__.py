@@ -76,7 +76,7 @@ def known_engine(name: str) -> Engine:
             f"no engine '{name}'; there are auto, {', '.join(ENGINES)}"
             f"{nearest(name, ['auto', *ENGINES, *_LATER])}"
         )
-    return cast(Engine, name)
+    return cast("Engine", name)
 
 
 def installed_engines() -> frozenset[str]:
@@ -106,7 +106,7 @@ def load_engine(name: str) -> BackendFactory:
             f"engine '{name}' is installed but does not load ({' '.join(str(error).split())}); "
             f"pip install --force-reinstall 'realmnet-runtime[{entry.extra}]'"
         ) from error
-    return cast(BackendFactory, factory)
+    return cast("BackendFactory", factory)
 
 
 def open_backend(name: str, model: bytes, request: EngineRequest, oldest_engine: str) -> Backend:

@@ -10,8 +10,9 @@ from __future__ import annotations
 import json
 import tempfile
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import onnxruntime
@@ -77,7 +78,7 @@ class OnnxRuntimeBackend:
             products = _executed_products(session, self._input, request.size)
         self._facts = _facts(session, products)
         check_precision(self._facts, request)
-        self._session: Any | None = session
+        self._session: onnxruntime.InferenceSession | None = session
 
     @property
     def facts(self) -> EngineFacts:
@@ -97,7 +98,9 @@ class OnnxRuntimeBackend:
         self._session = None
 
 
-def _open_session(model: bytes, request: EngineRequest, profile: Path) -> Any:
+def _open_session(
+    model: bytes, request: EngineRequest, profile: Path
+) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = request.threads
     options.inter_op_num_threads = 1
@@ -126,7 +129,9 @@ def _open_session(model: bytes, request: EngineRequest, profile: Path) -> Any:
     return session
 
 
-def _executed_products(session: Any, input_name: str, size: int) -> dict[str, int]:
+def _executed_products(
+    session: onnxruntime.InferenceSession, input_name: str, size: int
+) -> dict[str, int]:
     """Count the products of one run by arithmetic; the run also warms the session up."""
     session.run([LOGITS], {input_name: np.zeros((1, 3, size, size), np.float32)})
     events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
@@ -145,7 +150,7 @@ def _executed_products(session: Any, input_name: str, size: int) -> dict[str, in
     return dict(sorted(counts.items()))
 
 
-def _facts(session: Any, products: dict[str, int]) -> EngineFacts:
+def _facts(session: onnxruntime.InferenceSession, products: dict[str, int]) -> EngineFacts:
     options = session.get_session_options()
     return EngineFacts(
         engine="onnxruntime",
@@ -163,7 +168,7 @@ def _facts(session: Any, products: dict[str, int]) -> EngineFacts:
     )
 
 
-def _shapes(values: Any) -> dict[str, tuple[int | None, ...]]:
+def _shapes(values: Iterable[onnxruntime.NodeArg]) -> dict[str, tuple[int | None, ...]]:
     return {
         value.name: tuple(side if isinstance(side, int) else None for side in value.shape)
         for value in values

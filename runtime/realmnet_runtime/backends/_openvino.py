@@ -9,7 +9,8 @@ product is an FP32 one.
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any, Final
+from collections.abc import Iterable
+from typing import Final
 
 import numpy as np
 import openvino
@@ -61,7 +62,7 @@ class OpenVinoBackend:
         check_signature(_shapes(compiled.inputs), _shapes(compiled.outputs), request)
         self._facts = _facts(compiled)
         check_precision(self._facts, request)
-        self._request: Any | None = compiled.create_infer_request()
+        self._request: openvino.InferRequest | None = compiled.create_infer_request()
 
     @property
     def facts(self) -> EngineFacts:
@@ -85,7 +86,7 @@ class OpenVinoBackend:
         self._request = None
 
 
-def _compile(model: bytes, request: EngineRequest) -> Any:
+def _compile(model: bytes, request: EngineRequest) -> openvino.CompiledModel:
     options = {
         "INFERENCE_PRECISION_HINT": _FLOAT_HINTS[request.precision],
         "PERFORMANCE_HINT": "LATENCY",
@@ -106,7 +107,7 @@ def _compile(model: bytes, request: EngineRequest) -> Any:
         ) from error
 
 
-def _facts(compiled: Any) -> EngineFacts:
+def _facts(compiled: openvino.CompiledModel) -> EngineFacts:
     products = _compiled_products(compiled)
     return EngineFacts(
         engine="openvino",
@@ -118,7 +119,7 @@ def _facts(compiled: Any) -> EngineFacts:
     )
 
 
-def _compiled_products(compiled: Any) -> dict[str, int]:
+def _compiled_products(compiled: openvino.CompiledModel) -> dict[str, int]:
     """Count the products of the compiled graph by the arithmetic of their kernels."""
     counts: Counter[str] = Counter()
     for node in compiled.get_runtime_model().get_ops():
@@ -129,7 +130,7 @@ def _compiled_products(compiled: Any) -> dict[str, int]:
     return dict(sorted(counts.items()))
 
 
-def _shapes(ports: Any) -> dict[str, tuple[int | None, ...]]:
+def _shapes(ports: Iterable[openvino.ConstOutput]) -> dict[str, tuple[int | None, ...]]:
     return {
         _name(port): tuple(
             side.get_length() if side.is_static else None for side in port.get_partial_shape()
@@ -138,7 +139,7 @@ def _shapes(ports: Any) -> dict[str, tuple[int | None, ...]]:
     }
 
 
-def _name(port: Any) -> str:
+def _name(port: openvino.ConstOutput) -> str:
     """The promised one of a port's names: folding an operator away leaves several on one port."""
     names = set(port.get_names())
     return next((name for name in (LOGITS, SCORE_MAPS) if name in names), min(names, default="?"))
@@ -149,7 +150,7 @@ def _version() -> str:
     return str(openvino.__version__).split("-", maxsplit=1)[0]
 
 
-def _in_words(value: Any) -> str:
+def _in_words(value: object) -> str:
     if isinstance(value, openvino.Type):
         return str(value.to_string())
     return ",".join(value) if isinstance(value, list) else str(value)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from typing import Any
+from typing import Protocol
 
 import numpy as np
 import pytest
@@ -18,6 +18,13 @@ from realmnet_runtime.backends import (
 )
 from realmnet_runtime.errors import IncompatibleError, UsageError
 
+
+class Model(Protocol):
+    content: bytes
+    size: int
+    labels: int
+
+
 ROUTES = [("fp32", "fp32"), ("int8", "int8"), ("int8", "fp32")]
 
 
@@ -28,7 +35,7 @@ def engine(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-def request_for(model: Any, precision: str, threads: int = 1) -> EngineRequest:
+def request_for(model: Model, precision: str, threads: int = 1) -> EngineRequest:
     return EngineRequest(
         precision=precision,  # type: ignore[arg-type]
         threads=threads,
@@ -43,19 +50,21 @@ def tensors(count: int, size: int) -> list[np.ndarray]:
 
 
 @pytest.fixture
-def models(tiny_fp32: Any, tiny_int8: Any) -> dict[str, Any]:
+def models(tiny_fp32: Model, tiny_int8: Model) -> dict[str, Model]:
     return {"fp32": tiny_fp32, "int8": tiny_int8}
 
 
 def reference(content: bytes, tensor: np.ndarray) -> list[np.ndarray]:
     onnx = pytest.importorskip("onnx")
-    evaluator = pytest.importorskip("onnx.reference").ReferenceEvaluator(onnx.load_from_string(content))
+    evaluator = pytest.importorskip("onnx.reference").ReferenceEvaluator(
+        onnx.load_from_string(content)
+    )
     return list(evaluator.run(["logits", "score_maps"], {"image": tensor}))
 
 
 @pytest.mark.parametrize(("stored", "computed"), ROUTES)
 def test_answers_as_the_reference_evaluator(
-    engine: str, stored: str, computed: str, models: dict[str, Any]
+    engine: str, stored: str, computed: str, models: dict[str, Model]
 ) -> None:
     model = models[stored]
     backend = open_backend(engine, model.content, request_for(model, computed), "1.0")
@@ -74,7 +83,7 @@ def test_answers_as_the_reference_evaluator(
 
 @pytest.mark.parametrize(("stored", "computed"), ROUTES)
 def test_facts_are_read_back(
-    engine: str, stored: str, computed: str, models: dict[str, Any]
+    engine: str, stored: str, computed: str, models: dict[str, Model]
 ) -> None:
     model = models[stored]
     facts = open_backend(engine, model.content, request_for(model, computed), "1.0").facts
@@ -85,14 +94,14 @@ def test_facts_are_read_back(
     assert (facts.products.get("int8", 0) > 0) == (computed == "int8")
 
 
-def test_every_promised_precision_is_checked(engine: str, models: dict[str, Any]) -> None:
+def test_every_promised_precision_is_checked(engine: str, models: dict[str, Model]) -> None:
     for stored, promised in (("fp32", "int8"), ("fp32", "fp16"), ("int8", "fp16")):
         model = models[stored]
         with pytest.raises(IncompatibleError, match=f"promises {promised}"):
             open_backend(engine, model.content, request_for(model, promised), "1.0")
 
 
-def test_an_answer_outlives_the_next_one(engine: str, tiny_fp32: Any) -> None:
+def test_an_answer_outlives_the_next_one(engine: str, tiny_fp32: Model) -> None:
     backend = open_backend(engine, tiny_fp32.content, request_for(tiny_fp32, "fp32"), "1.0")
     first, second = tensors(2, tiny_fp32.size)
     logits, maps = backend.infer(first)
@@ -102,7 +111,7 @@ def test_an_answer_outlives_the_next_one(engine: str, tiny_fp32: Any) -> None:
     np.testing.assert_array_equal(maps, kept[1])
 
 
-def test_same_input_same_answer_and_input_untouched(engine: str, tiny_int8: Any) -> None:
+def test_same_input_same_answer_and_input_untouched(engine: str, tiny_int8: Model) -> None:
     backend = open_backend(engine, tiny_int8.content, request_for(tiny_int8, "int8"), "1.0")
     (tensor,) = tensors(1, tiny_int8.size)
     before = tensor.copy()
@@ -120,7 +129,7 @@ def test_same_input_same_answer_and_input_untouched(engine: str, tiny_int8: Any)
     ],
 )
 def test_a_model_that_is_not_the_manifests_is_refused(
-    engine: str, change: dict[str, int], tiny_fp32: Any
+    engine: str, change: dict[str, int], tiny_fp32: Model
 ) -> None:
     facts = {"labels": tiny_fp32.labels, "size": tiny_fp32.size, **change}
     request = EngineRequest(precision="fp32", threads=1, **facts)
@@ -128,7 +137,7 @@ def test_a_model_that_is_not_the_manifests_is_refused(
         open_backend(engine, tiny_fp32.content, request, "1.0")
 
 
-def test_a_model_without_score_maps_is_refused(engine: str, tiny_fp32: Any) -> None:
+def test_a_model_without_score_maps_is_refused(engine: str, tiny_fp32: Model) -> None:
     onnx = pytest.importorskip("onnx")
     model = onnx.load_from_string(tiny_fp32.content)
     kept = [output for output in model.graph.output if output.name != "score_maps"]
@@ -138,7 +147,7 @@ def test_a_model_without_score_maps_is_refused(engine: str, tiny_fp32: Any) -> N
         open_backend(engine, model.SerializeToString(), request_for(tiny_fp32, "fp32"), "1.0")
 
 
-def test_a_dynamic_batch_is_refused(engine: str, tiny_fp32: Any) -> None:
+def test_a_dynamic_batch_is_refused(engine: str, tiny_fp32: Model) -> None:
     onnx = pytest.importorskip("onnx")
     model = onnx.load_from_string(tiny_fp32.content)
     model.graph.input[0].type.tensor_type.shape.dim[0].dim_param = "batch"
@@ -146,13 +155,13 @@ def test_a_dynamic_batch_is_refused(engine: str, tiny_fp32: Any) -> None:
         open_backend(engine, model.SerializeToString(), request_for(tiny_fp32, "fp32"), "1.0")
 
 
-def test_bytes_that_are_no_model_are_refused_in_one_line(engine: str, tiny_fp32: Any) -> None:
+def test_bytes_that_are_no_model_are_refused_in_one_line(engine: str, tiny_fp32: Model) -> None:
     with pytest.raises(IncompatibleError) as caught:
         open_backend(engine, b"no model at all", request_for(tiny_fp32, "fp32"), "1.0")
     assert "\n" not in str(caught.value)
 
 
-def test_an_engine_older_than_the_bundle_needs_is_refused(engine: str, tiny_fp32: Any) -> None:
+def test_an_engine_older_than_the_bundle_needs_is_refused(engine: str, tiny_fp32: Model) -> None:
     with pytest.raises(IncompatibleError, match=r"9999\.0 or newer"):
         open_backend(engine, tiny_fp32.content, request_for(tiny_fp32, "fp32"), "9999.0")
 
@@ -167,14 +176,14 @@ def test_an_engine_older_than_the_bundle_needs_is_refused(engine: str, tiny_fp32
     ],
 )
 def test_a_tensor_of_another_kind_is_refused(
-    engine: str, tensor: np.ndarray, tiny_fp32: Any
+    engine: str, tensor: np.ndarray, tiny_fp32: Model
 ) -> None:
     backend = open_backend(engine, tiny_fp32.content, request_for(tiny_fp32, "fp32"), "1.0")
     with pytest.raises(UsageError, match="float32"):
         backend.infer(tensor)
 
 
-def test_a_closed_backend_says_so(engine: str, tiny_fp32: Any) -> None:
+def test_a_closed_backend_says_so(engine: str, tiny_fp32: Model) -> None:
     backend: Backend = load_engine(engine)(tiny_fp32.content, request_for(tiny_fp32, "fp32"))
     backend.close()
     backend.close()
@@ -183,7 +192,7 @@ def test_a_closed_backend_says_so(engine: str, tiny_fp32: Any) -> None:
 
 
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
-def test_engines_agree(precision: str, models: dict[str, Any]) -> None:
+def test_engines_agree(precision: str, models: dict[str, Model]) -> None:
     if len(installed_engines()) < 2:
         pytest.skip("one engine installed; agreement needs two")
     model = models[precision]

@@ -1,0 +1,79 @@
+"""`realmnet info`: what a bundle is, and what of it would run here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+
+from realmnet_runtime.backends import installed_engines
+from realmnet_runtime.bundle import Bundle
+from realmnet_runtime.cli.outputs import print_json
+from realmnet_runtime.cli.tables import facts_table, print_renderable
+from realmnet_runtime.cpu import instruction_sets
+from realmnet_runtime.default_bundle import find_default_bundle
+from realmnet_runtime.errors import BackendUnavailable, IncompatibleError
+from realmnet_runtime.manifest import Manifest
+from realmnet_runtime.selection import choose_variant
+
+
+def info(
+    bundle: Annotated[
+        Path | None, typer.Argument(help="Bundle; the installed default where none is named.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+) -> None:
+    """Say what a bundle is, after checking every digest, and what of it would run here."""
+    with Bundle.open(bundle or find_default_bundle()) as opened:
+        manifest, digest = opened.manifest, opened.digest
+    here = _choice(manifest)
+    if json:
+        print_json(
+            {"bundle_sha256": digest, "here": here, "manifest": msgspec.to_builtins(manifest)}
+        )
+    else:
+        print_renderable(facts_table(_facts(manifest, digest, here)))
+
+
+def _choice(manifest: Manifest) -> dict[str, str | None]:
+    try:
+        choice = choose_variant(
+            manifest.variants,
+            installed=installed_engines(),
+            instruction_sets=instruction_sets(),
+        )
+    except (BackendUnavailable, IncompatibleError) as error:
+        return {"variant": None, "reason": str(error)}
+    return {"variant": choice.variant.name, "reason": choice.reason}
+
+
+def _facts(manifest: Manifest, digest: str, here: dict[str, str | None]) -> dict[str, Any]:
+    model, spec, origin = manifest.model, manifest.preprocess, manifest.provenance
+    facts = {
+        "model": f"{model.name} {model.version}, {model.architecture}, "
+        f"{model.parameters:,} parameters",
+        "notice": model.notice,
+        "bundle": f"sha256 {digest}, manifest schema {manifest.schema_version}",
+        "labels": f"{manifest.labels.name}: {', '.join(manifest.labels.names)}",
+        "input": f"{spec.size} x {spec.size} RGB, de-bordering {spec.deborder}, fit {spec.fit}, "
+        f"specification {spec.version}",
+        "golden cases": len(manifest.golden),
+        "made": f"{origin.created} by toolkit {origin.toolkit_version}: {origin.command}",
+        "trained on": origin.trained_on,
+    }
+    sizes = {artifact.path: artifact.size for artifact in manifest.artifacts}
+    for variant in manifest.variants:
+        needs = f", needs {' or '.join(variant.cpu_requires)}" if variant.cpu_requires else ""
+        facts[f"variant {variant.name}"] = (
+            f"{variant.engine} {variant.oldest_engine} or newer, stored {variant.precision}, "
+            f"computed {variant.execution_precision}, {sizes[variant.artifact] / 1e6:.1f} MB{needs}"
+        )
+    for evidence in manifest.evidence:
+        figures = ", ".join(f"{name} {value:.4f}" for name, value in evidence.metrics.items())
+        facts[f"evidence {evidence.variant}"] = (
+            f"{figures} on {evidence.images} images of {evidence.dataset}; {evidence.note}"
+        )
+    facts["would run here"] = f"{here['variant'] or 'nothing'}: {here['reason']}"
+    return facts

@@ -1,0 +1,69 @@
+"""Where results go: JSON lines on stdout, files written whole or not at all."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from realmnet_runtime.errors import OutputError
+from realmnet_runtime.files import cannot_write, temporary_beside, write_atomically
+
+
+def json_line(value: object) -> bytes:
+    """One JSON object and a line feed."""
+    return msgspec.json.encode(value) + b"\n"
+
+
+def print_json(value: object) -> None:
+    """Print one JSON object on stdout, visible at once to whoever reads the pipe."""
+    sys.stdout.write(json_line(value).decode())
+    sys.stdout.flush()
+
+
+def say(text: str) -> None:
+    """Tell a person something beside the results: on stderr."""
+    sys.stderr.write(f"realmnet: {text}\n")
+    sys.stderr.flush()
+
+
+def require_writable_file(path: Path) -> None:
+    """Try, before long work, whether a file can be written here; nothing is left behind.
+
+    Raises:
+        OutputError: it cannot.
+    """
+    if path.is_dir():
+        raise OutputError(f"cannot write '{path}': it is a directory; name a file")
+    try:
+        probe = temporary_beside(path)
+        probe.touch(exist_ok=False)
+        probe.unlink()
+    except OSError as error:
+        raise cannot_write(path, error) from error
+
+
+def require_writable_directory(path: Path) -> None:
+    """Make the directory and try whether a file can be written in it.
+
+    Raises:
+        OutputError: it cannot.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise OutputError(f"cannot write into '{path}': it is a file; name a directory") from error
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    require_writable_file(path / "probe")
+
+
+def write_json_lines(path: Path, values: list[dict[str, Any]]) -> None:
+    """Write JSON objects, one a line; an existing file survives a failure.
+
+    Raises:
+        OutputError: the file could not be written.
+    """
+    write_atomically(path, b"".join(json_line(value) for value in values))

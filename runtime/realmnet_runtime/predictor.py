@@ -1,0 +1,260 @@
+"""The main job: a picture in, an answer out, through one open bundle."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Lock
+from types import TracebackType
+from typing import final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from realmnet_runtime.backends import (
+    Backend,
+    EngineFacts,
+    EngineRequest,
+    default_threads,
+    installed_engines,
+    open_backend,
+)
+from realmnet_runtime.bundle import Bundle
+from realmnet_runtime.cpu import instruction_sets
+from realmnet_runtime.decision import calibrated_probabilities, findings_of
+from realmnet_runtime.default_bundle import find_default_bundle
+from realmnet_runtime.errors import UsageError
+from realmnet_runtime.field_of_view import FieldOfView, find_field_of_view
+from realmnet_runtime.images import DecodedImage, ImageSource, decode_image
+from realmnet_runtime.manifest import Manifest, Variant
+from realmnet_runtime.prediction import Prediction
+from realmnet_runtime.preprocess import PreprocessSpec, prepare, to_tensor
+from realmnet_runtime.selection import AUTO, Choice, choose_variant
+
+
+@final
+class Predictor:
+    """One variant of one bundle, loaded into one engine; a context manager.
+
+    Thread safety: any number of threads may call `predict`. They decode and prepare side by side;
+    the engine, which uses its own threads, runs for one picture at a time.
+
+    Decoding and resizing use OpenCV's pool of threads, which belongs to the process: bound it with
+    `cv2.setNumThreads(predictor.threads)` where that matters, as `realmnet predict` does.
+    """
+
+    __slots__ = ("_backend", "_bundle", "_choice", "_owns_bundle", "_turn")
+
+    def __init__(
+        self, bundle: Bundle, choice: Choice, backend: Backend, *, owns_bundle: bool
+    ) -> None:
+        self._bundle = bundle
+        self._choice = choice
+        self._backend: Backend | None = backend
+        self._owns_bundle = owns_bundle
+        self._turn = Lock()
+
+    @classmethod
+    def open(
+        cls,
+        bundle: str | os.PathLike[str] | Bundle | None = None,
+        *,
+        engine: str = AUTO,
+        threads: int | None = None,
+        variant: str | None = None,
+    ) -> Predictor:
+        """Open a bundle, choose a variant for this machine and load it.
+
+        Args:
+            bundle: path or open bundle; None takes the installed default. An open bundle stays the
+                caller's to close.
+            engine: `auto`, `openvino` or `onnxruntime`; `auto` is openvino, then onnxruntime.
+            threads: most threads the engine computes with; by default the physical cores this
+                process may use, at most 4.
+            variant: by name; by default INT8 where the CPU has what it requires, else the next
+                in the manifest's order.
+
+        Raises:
+            MissingPath: no bundle there, or none named and none installed.
+            UsageError: unknown engine or variant, or fewer than one thread.
+            BackendUnavailable: the engine asked for, or all the bundle's, are absent.
+            IntegrityError: the bundle is not the one that was released.
+            IncompatibleError: bundle, engine and CPU do not fit together.
+        """
+        if threads is not None and threads < 1:
+            raise UsageError(f"threads {threads}; 1 or more are needed")
+        owns_bundle = not isinstance(bundle, Bundle)
+        opened = bundle if isinstance(bundle, Bundle) else _open_bundle(bundle)
+        try:
+            manifest = opened.manifest
+            choice = choose_variant(
+                manifest.variants,
+                engine=engine,
+                name=variant,
+                installed=installed_engines(),
+                instruction_sets=instruction_sets(),
+            )
+            backend = open_backend(
+                choice.variant.engine,
+                opened.read(choice.variant.artifact),
+                EngineRequest(
+                    precision=choice.variant.execution_precision,
+                    threads=threads or default_threads(),
+                    size=manifest.preprocess.size,
+                    labels=len(manifest.labels),
+                ),
+                choice.variant.oldest_engine,
+            )
+        except BaseException:
+            if owns_bundle:
+                opened.close()
+            raise
+        return cls(opened, choice, backend, owns_bundle=owns_bundle)
+
+    @property
+    def manifest(self) -> Manifest:
+        """What the bundle says of itself."""
+        return self._bundle.manifest
+
+    @property
+    def bundle(self) -> Bundle:
+        """The bundle that answers."""
+        return self._bundle
+
+    @property
+    def variant(self) -> Variant:
+        """The variant that answers."""
+        return self._choice.variant
+
+    @property
+    def chosen_because(self) -> str:
+        """Why this variant."""
+        return self._choice.reason
+
+    @property
+    def facts(self) -> EngineFacts:
+        """What the engine says of itself."""
+        return self._open_backend().facts
+
+    @property
+    def threads(self) -> int:
+        """Threads the engine computes with, as read back."""
+        return self.facts.threads
+
+    def predict(self, source: ImageSource) -> Prediction:
+        """Answer one picture.
+
+        Args:
+            source: path, bytes of a file, or (H, W, 3) uint8 RGB.
+
+        Raises:
+            MissingPath: no such file.
+            ImageRefused: unreadable, or without a field of view.
+            IncompatibleError: the engine answered no finite numbers.
+            UsageError: an array of another shape or type, or the predictor is closed.
+        """
+        return self.predict_with_input(source)[0]
+
+    def predict_many(self, sources: Iterable[ImageSource]) -> Iterator[Prediction]:
+        """Answer pictures one by one, in order, as they are asked for; errors as `predict`.
+
+        A picture that is refused ends the iteration with its error; call `predict` for each where
+        the rest should be answered all the same.
+        """
+        for source in sources:
+            yield self.predict(source)
+
+    def predict_with_input(self, source: ImageSource) -> tuple[Prediction, NDArray[np.float32]]:
+        """As `predict`, with the (3, S, S) float32 input tensor the engine was given."""
+        backend = self._open_backend()
+        spec = self.manifest.preprocess
+        timings: dict[str, float] = {}
+        with _timed(timings, "decode"):
+            decoded = decode_image(source, model_size=spec.decode_size)
+        with _timed(timings, "field_of_view"):
+            aperture = _aperture(decoded, spec)
+        with _timed(timings, "prepare"):
+            tensor = to_tensor(prepare(decoded.pixels, spec, aperture), spec)
+        # Waiting for another thread's picture is no part of this one's time in the engine.
+        with self._turn, _timed(timings, "engine"):
+            logits, score_maps = backend.infer(tensor[np.newaxis])
+        with _timed(timings, "decision"):
+            labels, point = self.manifest.labels, self.variant.operating_point
+            probabilities = calibrated_probabilities(logits[0], labels, point)
+            findings = findings_of(probabilities, labels, point)
+            reading = labels.read(findings)
+        model, facts = self.manifest.model, backend.facts
+        prediction = Prediction(
+            probabilities=probabilities,
+            thresholds={name: point.thresholds[name] for name in labels.names},
+            findings=findings,
+            grade=reading.grade,
+            staphyloma=reading.staphyloma,
+            pathologic_myopia=reading.pathologic_myopia,
+            inconsistencies=reading.inconsistencies,
+            box=decoded.to_original(aperture.box),
+            aperture=aperture,
+            original_size=decoded.original_size,
+            score_maps=score_maps[0],
+            timings_ms=timings,
+            input_sha256=decoded.sha256,
+            model=f"{model.name} {model.version}",
+            bundle_sha256=self._bundle.digest,
+            spec_version=spec.version,
+            engine=facts.engine,
+            engine_version=facts.version,
+            variant=self.variant.name,
+            precision=facts.precision,
+            threads=facts.threads,
+            chosen_because=self.chosen_because,
+            notice=model.notice,
+        )
+        return prediction, tensor
+
+    def close(self) -> None:
+        """Free the engine, and the bundle where `open` opened it; closing twice does nothing."""
+        with self._turn:
+            backend, self._backend = self._backend, None
+            if backend is not None:
+                backend.close()
+                if self._owns_bundle:
+                    self._bundle.close()
+
+    def __enter__(self) -> Predictor:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _open_backend(self) -> Backend:
+        if self._backend is None:
+            raise UsageError("this predictor is closed; open the bundle again")
+        return self._backend
+
+
+@contextmanager
+def _timed(timings: dict[str, float], stage: str) -> Iterator[None]:
+    """Note the wall-clock milliseconds of a stage."""
+    begin = time.perf_counter_ns()
+    yield
+    timings[stage] = (time.perf_counter_ns() - begin) / 1e6
+
+
+def _open_bundle(path: str | os.PathLike[str] | None) -> Bundle:
+    return Bundle.open(find_default_bundle() if path is None else Path(path))
+
+
+def _aperture(decoded: DecodedImage, spec: PreprocessSpec) -> FieldOfView:
+    """The field of view, which of an already prepared picture is the whole of it."""
+    if spec.deborder != "off":
+        return find_field_of_view(decoded.pixels)
+    height, width = decoded.pixels.shape[:2]
+    return FieldOfView(box=(0, 0, width, height), mask=np.ones((height, width), np.bool_))
