@@ -118,7 +118,7 @@ def paint_eye(case: PhantomCase, px: float) -> EyeSheet:
     paint_background(canvas, seed, eye)
     paint_fovea(canvas, seed, eye)
     strength = tessellation(case)
-    layer = channels(seed, eye, px, (0.5 * disc.centre[0], disc.centre[1]))
+    layer = channels(seed, eye, px, disc.centre)
     seen = visibility(canvas, seed, eye)
     paint_choroid(canvas, layer, seen, strength)
     if "TFO" in case.labels:

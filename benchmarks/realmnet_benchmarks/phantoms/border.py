@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from realmnet_benchmarks.phantoms.cases import PhantomCase
-from realmnet_benchmarks.phantoms.fields import FloatPlane, smooth_field, smoothstep
+from realmnet_benchmarks.phantoms.fields import FloatPlane, lay_over, smooth_field, smoothstep
 from realmnet_benchmarks.phantoms.streams import stream
 from realmnet_benchmarks.phantoms.window import Window
 
@@ -29,14 +29,14 @@ def paint_border(
     device = stream(case.seed, "device colour")
     if case.border == "black":
         outside = _coverage(distance, window)
-        dark = np.float32(rng.uniform(0.0, 4.0))
-        for plane in (red, green):
-            plane += (dark - plane) * outside
+        dark = float(rng.uniform(0.0, 4.0))
+        lay_over(red, dark, outside)
+        lay_over(green, dark, outside)
         return
     if window.form == "frame":
         _paint_frame(rng, device, window, red, green)
     else:
-        _paint_oval(rng, device, window, distance, red, green)
+        _paint_oval(rng, device, window, distance, red=red, green=green)
 
 
 def _coverage(distance: FloatPlane, window: Window) -> FloatPlane:
@@ -68,13 +68,13 @@ def _paint_frame(
             ]
         )
         value = _look_up(lines, rim)
-        value *= 1 + np.float32(0.18) * smooth_field(rng, *value.shape, 4, 5)
+        value *= 1 + np.float32(0.18) * smooth_field(rng, window.height, window.width, 4, 5)
         outside = _coverage(rim, window)
-        for plane, gain in ((red, device.uniform(0.5, 0.75)), (green, 1.0)):
-            plane += (value * np.float32(gain) - plane) * outside
+        lay_over(red, value * np.float32(device.uniform(0.5, 0.75)), outside)
+        lay_over(green, value, outside)
     outside = _coverage(window.outer(), window)
-    for plane in (red, green):
-        plane += (np.float32(4.0) - plane) * outside
+    lay_over(red, 4.0, outside)
+    lay_over(green, 4.0, outside)
 
 
 def _paint_oval(
@@ -82,6 +82,7 @@ def _paint_oval(
     device: np.random.Generator,
     window: Window,
     distance: FloatPlane,
+    *,
     red: FloatPlane,
     green: FloatPlane,
 ) -> None:
@@ -97,14 +98,14 @@ def _paint_oval(
     value = _look_up(sides, distance)
     value += (_look_up(skin, distance) - value) * low
     value += (_look_up(top, distance) - value) * high
-    value *= 1 + np.float32(0.16) * smooth_field(rng, *value.shape, 4, 5)
-    value *= 1 + np.float32(0.05) * smooth_field(rng, *value.shape, 40, 50)
+    value *= 1 + np.float32(0.16) * smooth_field(rng, window.height, window.width, 4, 5)
+    value *= 1 + np.float32(0.05) * smooth_field(rng, window.height, window.width, 40, 50)
     outside = _coverage(distance, window)
     hue = np.float32(device.uniform(0.78, 0.9)) + np.float32(0.16) * smooth_field(
-        rng, *value.shape, 2, 3
+        rng, window.height, window.width, 2, 3
     )
-    red += (value * hue * np.float32(glow) - red) * outside
-    green += (value * np.float32(1.12 * glow) - green) * outside
+    lay_over(red, value * hue * np.float32(glow), outside)
+    lay_over(green, value * np.float32(1.12 * glow), outside)
     _paint_strips(device, window, red, green)
     _paint_clasps(device, window, red, green)
 

@@ -19,6 +19,7 @@ from realmnet_benchmarks.phantoms.streams import stream
 
 HALF_WIDTH: Final = 1.62
 HALF_HEIGHT: Final = 1.24
+_DRAFT_PX: Final = 240.0
 _CACHED_TEXTURE_PX: Final = 600.0
 _SHIFT: Final = 4  # fractional bits of OpenCV's drawing coordinates
 
@@ -37,6 +38,10 @@ class Sheet:
     """
 
     px: float
+
+    def draft(self) -> Sheet:
+        """The same sheet at a scale at which slow changes cost little."""
+        return Sheet(min(self.px, _DRAFT_PX))
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -163,8 +168,10 @@ def _texture(px: float) -> FloatPlane:
 def _paint_texture(sheet: Sheet) -> FloatPlane:
     rng = stream("texture")
     plane = np.zeros(sheet.shape, np.float32)
-    for wavelength, amount in ((0.05, 0.04), (0.017, 0.045), (0.006, 0.05)):
-        plane += np.float32(amount) * sheet.random(rng, wavelength)
+    # The finest grain exists only where the scale can show it.
+    octaves = ((0.05, 0.035), (0.017, 0.04), (0.006, 0.05), (0.0022, 0.08))
+    for wavelength, amount in octaves[: 4 if sheet.px > _CACHED_TEXTURE_PX else 3]:
+        cv2.scaleAdd(sheet.random(rng, wavelength), amount, plane, plane)
     return plane
 
 

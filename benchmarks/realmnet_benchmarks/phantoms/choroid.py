@@ -19,7 +19,7 @@ from realmnet_benchmarks.phantoms.canvas import (
     blurred,
     draw_curves,
 )
-from realmnet_benchmarks.phantoms.fields import FloatPlane, Points
+from realmnet_benchmarks.phantoms.fields import FloatPlane, Points, enlarged, resized, strips
 from realmnet_benchmarks.phantoms.streams import stream
 
 _STEPS: Final = 10
@@ -35,14 +35,14 @@ def vortices(seed: int, eye: str) -> Points:
     return moved.astype(np.float32)
 
 
-def channels(seed: int, eye: str, px: float, pole: tuple[float, float]) -> FloatPlane:
+def channels(seed: int, eye: str, px: float, disc: tuple[float, float]) -> FloatPlane:
     """Draw the channels.
 
     Args:
         seed: patient's seed.
         eye: "OD" or "OS".
         px: pixels per eye unit of the result.
-        pole: point the channels leave, eye units.
+        disc: centre of the optic disc, eye units.
 
     Returns:
         Plane of the canvas' shape at that scale, float32 in 0..1.
@@ -52,31 +52,32 @@ def channels(seed: int, eye: str, px: float, pole: tuple[float, float]) -> Float
     scale = min(1.0, _LARGEST_PX / px)
     draft = Sheet(px * scale)
     starts = _starts(rng)
-    curves = _streamlines(rng, starts, vortices(seed, eye), pole)
+    curves = _streamlines(rng, starts, vortices(seed, eye), disc)
     count = len(curves)
     order = np.argsort(rng.uniform(size=count))
     size = rng.uniform(0.006, 0.02, count).astype(np.float32)
-    taper = 1.0 - 0.55 * np.abs(np.linspace(-1, 1, curves.shape[1], dtype=np.float32)) ** 1.5
-    widths = size[:, None] * taper[None]
+    along = np.linspace(-1, 1, curves.shape[1], dtype=np.float32)
+    taper = np.float32(1.0) - np.float32(0.55) * np.abs(along) ** np.float32(1.5)
+    widths = (size[:, None] * taper[None] * np.float32(draft.px)).astype(np.float32)
     values = rng.uniform(0.55, 1.0, count).astype(np.float32)
-    plane = draw_curves(draft.shape, draft.to_px(curves[order]), widths * draft.px, values, 7)
+    plane = draw_curves(draft.shape, draft.to_px(curves[order]), widths, values, 7)
     plane = blurred(plane, 0.0035 * draft.px)
     if scale < 1.0:
         height, width = Sheet(px).shape
-        plane = cv2.resize(plane, (width, height), interpolation=cv2.INTER_CUBIC)
+        plane = resized(plane, height, width)
     return np.clip(plane, 0.0, 1.0).astype(np.float32, copy=False)
 
 
 def visibility(canvas: Canvas, seed: int, eye: str) -> FloatPlane:
-    """How well the channels show from place to place: (H, W) float32, about 0.35..1."""
-    rng = stream(seed, "choroid visibility", eye)
-    slow = canvas.random(rng, 0.45)
-    x, y = canvas.grid()
+    """How well the channels show from place to place: (H, W) float32, 0.2..1."""
+    draft = canvas.draft()
+    slow = draft.random(stream(seed, "choroid visibility", eye), 0.45)
+    x, y = draft.grid()
     # The macula's pigment hides the choroid; below and nasal of the pole it shows best.
     macula = np.exp(-(x**2 + y**2) * np.float32(1 / 0.18**2))
     lean = np.float32(0.1) * np.tanh(y) + np.float32(0.06) * np.tanh(x)
-    out = (np.float32(0.72) + np.float32(0.26) * slow + lean) * (1 - np.float32(0.45) * macula)
-    return np.clip(out, 0.2, 1.0, out=out)
+    seen = (np.float32(0.72) + np.float32(0.26) * slow + lean) * (1 - np.float32(0.45) * macula)
+    return enlarged(np.clip(seen, 0.2, 1.0).astype(np.float32), *canvas.shape)
 
 
 def paint_choroid(canvas: Canvas, layer: FloatPlane, seen: FloatPlane, strength: float) -> None:
@@ -88,12 +89,13 @@ def paint_choroid(canvas: Canvas, layer: FloatPlane, seen: FloatPlane, strength:
         seen: their visibility, (H, W) in 0..1.
         strength: tessellation, 0..1.
     """
-    clear = seen * np.float32(strength)
-    lit = layer * clear
-    # Between the channels the pigment looks darker than in an eye whose choroid is hidden.
-    canvas.red *= np.float32(1.0) - np.float32(0.42) * (clear - lit)
-    canvas.red += np.float32(0.36) * lit
-    canvas.green *= np.float32(1.0) - np.float32(0.14) * clear + np.float32(0.02) * lit
+    for rows in strips(*canvas.shape):
+        clear = seen[rows] * np.float32(strength)
+        lit = layer[rows] * clear
+        canvas.green[rows] *= np.float32(1.0) - np.float32(0.13) * clear
+        # Between the channels the pigment looks darker than in an eye whose choroid is hidden.
+        canvas.red[rows] *= np.float32(1.0) - np.float32(0.42) * (clear - lit)
+        canvas.red[rows] += np.float32(0.36) * lit
 
 
 def _starts(rng: np.random.Generator) -> Points:
@@ -105,17 +107,19 @@ def _starts(rng: np.random.Generator) -> Points:
 
 
 def _streamlines(
-    rng: np.random.Generator, starts: Points, targets: Points, pole: tuple[float, float]
+    rng: np.random.Generator, starts: Points, targets: Points, disc: tuple[float, float]
 ) -> Points:
     grid = rng.normal(0, 0.34, (20, 26)).astype(np.float32)
-    centre = np.array(pole, np.float32)
+    centre = np.array(disc, np.float32)
     halves = []
     for direction in (-1.0, 1.0):
         here = starts.copy()
         path = [here]
         for _ in range(_STEPS):
             flow = _flow(here, targets, centre)
-            turn = _sample(grid, here)
+            # Close to the pole the channels cross in all directions.
+            near = ((here - centre * np.float32(0.4)) ** 2).sum(1)
+            turn = _sample(grid, here) * (1 + np.float32(2.2) * np.exp(near * np.float32(-14)))
             cos, sin = np.cos(turn), np.sin(turn)
             flow = np.stack(
                 [flow[:, 0] * cos - flow[:, 1] * sin, flow[:, 0] * sin + flow[:, 1] * cos], 1
@@ -127,22 +131,26 @@ def _streamlines(
 
 
 def _flow(points: Points, targets: Points, centre: Points) -> Points:
-    away = points - centre
-    away /= np.linalg.norm(away, axis=1, keepdims=True) + 0.08
+    # Away from the line between fovea and disc: from a point they would form a star.
+    nearest = np.clip(points[:, :1] / centre[0], -0.4, 1.1) * centre
+    away = points - nearest
+    away /= np.linalg.norm(away, axis=1, keepdims=True) + np.float32(0.1)
     to = targets[None] - points[:, None]
     near = np.float32(0.16) / ((to**2).sum(2, keepdims=True) + 0.07)
     flow = away + (to * near).sum(1)
-    return (flow / (np.linalg.norm(flow, axis=1, keepdims=True) + 1e-3)).astype(np.float32)
+    unit: Points = flow / (np.linalg.norm(flow, axis=1, keepdims=True) + np.float32(1e-3))
+    return unit
 
 
 def _sample(grid: Points, points: Points) -> Points:
     rows, columns = grid.shape
     u = (points[:, 0] / (2 * HALF_WIDTH * 1.4) + 0.5) * (columns - 1)
     v = (points[:, 1] / (2 * HALF_HEIGHT * 1.4) + 0.5) * (rows - 1)
-    return cv2.remap(
+    turns = cv2.remap(
         grid,
         u.astype(np.float32).reshape(1, -1),
         v.astype(np.float32).reshape(1, -1),
         cv2.INTER_LINEAR,
         borderMode=cv2.BORDER_REFLECT,
-    ).reshape(-1)
+    )
+    return turns.astype(np.float32, copy=False).reshape(-1)

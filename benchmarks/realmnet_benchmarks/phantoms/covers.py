@@ -9,7 +9,13 @@ import numpy as np
 
 from realmnet_benchmarks.phantoms.canvas import blurred, draw_curves
 from realmnet_benchmarks.phantoms.cases import PhantomCase
-from realmnet_benchmarks.phantoms.fields import FloatPlane, Points, smooth_field, smoothstep
+from realmnet_benchmarks.phantoms.fields import (
+    FloatPlane,
+    Points,
+    lay_over,
+    smooth_field,
+    smoothstep,
+)
 from realmnet_benchmarks.phantoms.streams import stream
 from realmnet_benchmarks.phantoms.window import Window
 
@@ -30,7 +36,7 @@ def paint_covers(
     _paint_dust(rng, window, red, green)
     chance = 0.6 if case.border == "device" else 0.35
     if rng.uniform() < chance:
-        _paint_lid(rng, window, distance, red, green, lower=rng.uniform() < 0.65)
+        _paint_lid(rng, window, distance, red, green=green, lower=rng.uniform() < 0.65)
     if window.form == "frame" and case.border == "device" and rng.uniform() < 0.6:
         _paint_band(rng, window, distance, red, green)
 
@@ -80,6 +86,7 @@ def _paint_lid(
     window: Window,
     distance: FloatPlane,
     red: FloatPlane,
+    *,
     green: FloatPlane,
     lower: bool,
 ) -> None:
@@ -102,7 +109,7 @@ def _paint_lid(
     slit = np.exp(-(((below[part] + np.float32(depth + 0.018)) / np.float32(0.02)) ** 2))
     for plane, value in ((red, 118.0 * bright), (green, 165.0 * bright)):
         plane[part] *= 1 - np.float32(0.75) * slit
-        plane[part] += (np.float32(value) * tone - plane[part]) * mask
+        lay_over(plane[part], np.float32(value) * tone, mask)
 
 
 def _paint_band(
@@ -124,11 +131,11 @@ def _paint_band(
     beyond = np.float32(side) * x - inner
     depth = _allowed(beyond, distance, rng.uniform(0.03, 0.14))
     mask = smoothstep(beyond + np.float32(depth), -0.004, 0.004)
-    tone = 1 + np.float32(0.12) * smooth_field(rng, *mask.shape, 12, 3)
+    tone = 1 + np.float32(0.12) * smooth_field(rng, window.height, window.width, 12, 3)
     tone *= np.float32(0.8) + np.float32(0.9) * np.clip(beyond + np.float32(depth), 0, 0.25)
     level = rng.uniform(0.7, 1.05)
     for plane, value in ((red, 185.0), (green, 192.0)):
-        plane += (np.float32(value * level) * tone - plane) * mask
+        lay_over(plane, np.float32(value * level) * tone, mask)
 
 
 def _allowed(beyond: FloatPlane, distance: FloatPlane, depth: float) -> float:
@@ -151,17 +158,20 @@ def _paint_dust(
     count = int(rng.integers(0, 7))
     if rng.uniform() < 0.12:
         centre = (rng.uniform(-0.4, 0.4), rng.uniform(-0.5, 0.3))
-        _spot(window, red, green, centre, 0.05, (3.0, rng.uniform(-0.4, 0.4)), 150.0)
+        shape = (3.0, rng.uniform(-0.4, 0.4))
+        _spot(window, red, green, centre=centre, size=0.05, shape=shape, light=150.0)
     for _ in range(count):
         centre = (rng.uniform(-0.7, 0.7), -rng.uniform(0.55, 0.9))
         shape = (rng.uniform(1, 4), rng.uniform(-1, 1))
-        _spot(window, red, green, centre, rng.uniform(0.006, 0.016), shape, rng.uniform(20, 90))
+        size, light = rng.uniform(0.006, 0.016), rng.uniform(20, 90)
+        _spot(window, red, green, centre=centre, size=size, shape=shape, light=light)
 
 
 def _spot(
     window: Window,
     red: FloatPlane,
     green: FloatPlane,
+    *,
     centre: tuple[float, float],
     size: float,
     shape: tuple[float, float],

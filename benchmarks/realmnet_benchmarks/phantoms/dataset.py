@@ -23,12 +23,12 @@ from typing import Final
 
 import cv2
 import msgspec
-from realmnet_runtime.errors import ConfigurationError, OutputError
-from realmnet_runtime.labels import PSMM
 
 from realmnet_benchmarks.phantoms.cases import SIGNS, PhantomCase
 from realmnet_benchmarks.phantoms.render import render
 from realmnet_benchmarks.phantoms.window import place_window
+from realmnet_runtime.errors import ConfigurationError, OutputError
+from realmnet_runtime.labels import PSMM
 
 RENDERER_VERSION: Final = 1
 """Raised when equal cases come to look different."""
@@ -58,6 +58,7 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def write_dataset(
     root: Path | str,
     splits: Mapping[str, Sequence[PhantomCase]],
+    *,
     height: int = 384,
     width: int = 480,
     quality: int = 94,

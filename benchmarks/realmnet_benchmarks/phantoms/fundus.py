@@ -8,7 +8,14 @@ import numpy as np
 
 from realmnet_benchmarks.phantoms.canvas import Canvas
 from realmnet_benchmarks.phantoms.choroid import vortices
-from realmnet_benchmarks.phantoms.fields import FloatPlane, Points, smooth_field, smoothstep, wobble
+from realmnet_benchmarks.phantoms.fields import (
+    FloatPlane,
+    Points,
+    enlarged,
+    smooth_field,
+    smoothstep,
+    wobble,
+)
 from realmnet_benchmarks.phantoms.streams import stream
 
 FOVEA: tuple[float, float] = (0.0, 0.0)
@@ -46,6 +53,7 @@ def outline(
     radius: float,
     amount: float,
     waves: int = 7,
+    *,
     tilt: float = 1.0,
 ) -> Points:
     """(72, 2) eye units: an irregular closed curve of a mean radius; `tilt` stretches y over x."""
@@ -60,24 +68,31 @@ def paint_background(canvas: Canvas, seed: int, eye: str) -> None:
     shared, own = stream(seed, "pigment"), stream(seed, "pigment", eye)
     level = shared.uniform(0.85, 1.12)
     tint = shared.normal(0.0, 0.09) + own.normal(0.0, 0.02)
-    slow_red, slow_green = canvas.random(own, 0.8), canvas.random(own, 0.62)
-    medium = canvas.random(own, 0.16)
-    canvas.red *= np.float32(level * (1 + tint)) * (1 + np.float32(0.12) * slow_red)
-    canvas.green *= np.float32(level * (0.92 - tint)) * (
-        1 + np.float32(0.2) * slow_green + np.float32(0.05) * medium
-    )
-    canvas.red *= 1 + np.float32(0.05) * medium
+    # Slow changes are painted on a draft and enlarged.
+    draft = Canvas(canvas.draft().px)
+    slow_red, slow_green = draft.random(own, 0.8), draft.random(own, 0.62)
+    medium = draft.random(own, 0.16)
+    red = np.float32(0.4 * level * (1 + tint)) * (1 + np.float32(0.12) * slow_red)
+    green = np.float32(0.4 * level * (0.92 - tint)) * (1 + np.float32(0.2) * slow_green)
+    draft.red[:] = red * (1 + np.float32(0.05) * medium)
+    draft.green[:] = green * (1 + np.float32(0.05) * medium)
+    _paint_vortices(draft, own, vortices(seed, eye))
     texture = canvas.texture(own)
-    canvas.green *= 1 + texture
-    canvas.red *= 1 + np.float32(0.8) * texture
-    for centre in vortices(seed, eye):
-        # The green laser is swallowed over the ampullae, which leaves them red.
-        window = canvas.crop((float(centre[0]), float(centre[1])), 0.5)
-        radius, _ = canvas.polar(
-            window, (float(centre[0]), float(centre[1])), own.uniform(0.7, 1.4)
-        )
-        mask = np.exp(-(radius**2) * np.float32(1 / own.uniform(0.14, 0.26) ** 2))
-        canvas.shade(window, mask, own.uniform(-0.25, 0.1), own.uniform(-0.6, -0.2))
+    texture += 1
+    np.multiply(enlarged(draft.green, *canvas.shape), texture, out=canvas.green)
+    texture *= np.float32(0.8)
+    texture += np.float32(0.2)
+    np.multiply(enlarged(draft.red, *canvas.shape), texture, out=canvas.red)
+
+
+def _paint_vortices(draft: Canvas, rng: np.random.Generator, centres: Points) -> None:
+    """The green laser is swallowed over the ampullae of the vortex veins: they look red."""
+    for x, y in centres:
+        at = (float(x), float(y))
+        window = draft.crop(at, 0.5)
+        radius, _ = draft.polar(window, at, float(rng.uniform(0.7, 1.4)))
+        mask = np.exp(-(radius**2) * np.float32(1 / rng.uniform(0.14, 0.26) ** 2))
+        draft.shade(window, mask, float(rng.uniform(-0.25, 0.1)), float(rng.uniform(-0.6, -0.2)))
 
 
 def paint_fovea(canvas: Canvas, seed: int, eye: str) -> None:
@@ -116,7 +131,7 @@ def paint_disc(canvas: Canvas, disc: Disc, seed: int, eye: str, atrophy: float) 
             window, crescent * np.float32(0.45 + 0.5 * atrophy), 0.74 * mottle, 0.6 * mottle
         )
     body = canvas.shape_mask(
-        window, outline(rng, disc.centre, disc.radius, 0.03, 4, disc.tilt), 0.005
+        window, outline(rng, disc.centre, disc.radius, 0.03, 4, tilt=disc.tilt), 0.005
     )
     canvas.blend(window, body, rng.uniform(0.74, 0.88), rng.uniform(0.5, 0.62))
     cup = np.exp(-((radius / np.float32(disc.radius * 0.42)) ** 2))

@@ -48,7 +48,7 @@ class Hospital:
     green_gain: float = 1.0
     gamma: float = 1.0
     blue: float = 4.0
-    blur: float = 0.003
+    blur: float = 0.0018
     noise: float = 12.0
     unevenness: float = 0.3
     vignette: float = 0.25

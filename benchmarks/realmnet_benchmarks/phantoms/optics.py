@@ -54,7 +54,8 @@ def expose(
         borderMode=cv2.BORDER_REFLECT,
     ).astype(np.float32)
     seen = blurred(seen, place.blur * rng.uniform(0.4, 1.5) * window.half_height)
-    red, green = cv2.split(seen)
+    red = np.ascontiguousarray(seen[..., 0])
+    green = np.ascontiguousarray(seen[..., 1])
     light = _light(case, window, distance)
     level = rng.uniform(0.85, 1.12)
     uneven = place.unevenness
@@ -63,15 +64,11 @@ def expose(
     tint = rng.normal(1.0, 0.035)
     red *= light * np.float32(level * place.red_gain * tint)
     green *= light
-    green *= np.clip(green_light, 0.4, 1.7, out=green_light) * np.float32(
+    green *= np.clip(green_light, 0.5, 1.4, out=green_light) * np.float32(
         level * place.green_gain / tint
     )
-    for plane, glow in ((red, 60.0), (green, 75.0)):
-        plane *= np.float32(1 - veil)
-        plane += np.float32(glow * veil)
-    if place.gamma != 1.0:
-        red, green = (_curve(plane, place.gamma) for plane in (red, green))
-    return red, green
+    red = _curve(_veiled(red, veil, 60.0), place.gamma)
+    return red, _curve(_veiled(green, veil, 75.0), place.gamma)
 
 
 def _light(case: PhantomCase, window: Window, distance: FloatPlane) -> FloatPlane:
@@ -88,7 +85,16 @@ def _light(case: PhantomCase, window: Window, distance: FloatPlane) -> FloatPlan
     return np.clip(field, 0.3, 1.6, out=field)
 
 
+def _veiled(plane: FloatPlane, veil: float, glow: float) -> FloatPlane:
+    """Scattered light: a share of the picture is lost to an even glow (of 255)."""
+    plane *= np.float32(1 - veil)
+    plane += np.float32(glow * veil)
+    return plane
+
+
 def _curve(plane: FloatPlane, gamma: float) -> FloatPlane:
+    if gamma == 1.0:
+        return plane
     table = (np.linspace(0, 1, 256) ** gamma * 255).astype(np.float32)
     low = np.clip(plane, 0, 254.99).astype(np.float32)
     index = low.astype(np.uint8)

@@ -87,6 +87,7 @@ def draw_population(
     seed: int,
     mix: Mix | Sequence[Sequence[int]] = NATURAL,
     hospitals: Sequence[Hospital] = HOSPITALS,
+    *,
     images_per_patient: int = 4,
     first_patient: int = 0,
 ) -> tuple[PhantomCase, ...]:

@@ -17,7 +17,7 @@ from realmnet_benchmarks.phantoms.fields import BoolPlane, FloatPlane, grain
 from realmnet_benchmarks.phantoms.optics import expose, gaze
 from realmnet_benchmarks.phantoms.streams import stream
 from realmnet_benchmarks.phantoms.window import Box, Window, box_of, place_window
-from realmnet_runtime.errors import ConfigurationError
+from realmnet_runtime.errors import ConfigurationError, RealmnetError
 
 MINIMUM_SIDE: Final = 96
 MAXIMUM_SIDE: Final = 8_192
@@ -98,7 +98,10 @@ def _digitise(
     quality = case.hospital.jpeg_quality
     if quality is not None:
         _, coded = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
-        image = np.ascontiguousarray(cv2.imdecode(coded, cv2.IMREAD_COLOR)[..., ::-1])
+        decoded = cv2.imdecode(coded, cv2.IMREAD_COLOR)
+        if decoded is None:
+            raise RealmnetError("OpenCV cannot read the JPEG that it has just written")
+        image = np.ascontiguousarray(decoded[..., ::-1], np.uint8)
         # The chroma of the compression leaks into blue; the law of the two lasers is kept.
         np.minimum(image[..., 2], MAXIMUM_BLUE, out=image[..., 2])
     return image
@@ -115,7 +118,7 @@ def _lesions(
         gaze(case, window, sheet.px),
         (width, height),
         flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP,
-    )
+    ).astype(np.uint8, copy=False)
     found: dict[str, BoolPlane] = {}
     for name in sheet.present:
         byte, bit = divmod(LESIONS.index(name), 8)

@@ -10,11 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-import cv2
 import numpy as np
 
 from realmnet_benchmarks.phantoms.canvas import Canvas, blurred, draw_curves
-from realmnet_benchmarks.phantoms.fields import Points, smoothstep
+from realmnet_benchmarks.phantoms.fields import Points, resized, smoothstep
 from realmnet_benchmarks.phantoms.fundus import Disc
 from realmnet_benchmarks.phantoms.streams import stream
 
@@ -43,15 +42,15 @@ def grow_tree(seed: int, eye: str, disc: Disc) -> VesselTree:
     mains, width, vein = _mains(shared, own, disc.centre, disc.radius)
     sets = [(mains, width, vein)]
     parents, parent_width, parent_vein = mains, width, vein
-    for children, length in ((5, 0.66), (3, 0.34)):
+    for children, length in ((5, 0.7), (3, 0.4)):
         parents, parent_width, parent_vein = _branches(
-            own, parents, parent_width, parent_vein, children, length
+            own, parents, parent_width, parent_vein, children=children, length=length
         )
         sets.append((parents, parent_width, parent_vein))
     curves = np.concatenate([s[0] for s in sets])
     widths = np.concatenate([s[1] for s in sets])
     veins = np.concatenate([s[2] for s in sets])
-    absorption = np.where(veins, 0.62, 0.45).astype(np.float32)
+    absorption = np.where(veins, 0.66, 0.5).astype(np.float32)
     return VesselTree(curves, widths, absorption * own.uniform(0.85, 1.05))
 
 
@@ -76,8 +75,8 @@ def paint_vessels(canvas: Canvas, tree: VesselTree, disc: Disc, bend: Bend | Non
         7,
     )
     if scale > 1:
-        layer = cv2.resize(layer, (width, height), interpolation=cv2.INTER_AREA)
-    layer = blurred(layer.astype(np.float32, copy=False), 0.0022 * canvas.px)
+        layer = resized(layer, height, width)
+    layer = blurred(layer, 0.0014 * canvas.px)
     window = canvas.crop(disc.centre, 2 * disc.radius)
     radius, _ = canvas.polar(window, disc.centre)
     layer[window] *= np.float32(1) - np.float32(0.55) * smoothstep(
@@ -105,23 +104,25 @@ def _mains(
             x = disc[0] + 0.35 * radius * own.uniform(-1, 1) - along
             y = disc[1] + side * (k * np.sqrt(along + 1e-4) + 0.08 * along * own.uniform(-1, 1))
             curves.append(np.stack([x, y], 1))
-            widths.append(_taper(0.0185 if vein else 0.0135, t))
+            widths.append(_taper(0.0165 if vein else 0.012, t))
             veins.append(vein)
             # Nasal arcade of the same side.
             angle = side * shared.uniform(0.55, 1.15)
             start = _inside(own, disc, radius)
-            curves.append(_ray(own, start, angle, own.uniform(1.0, 1.3), side * -0.3, t))
-            widths.append(_taper(0.014 if vein else 0.0105, t))
+            curves.append(
+                _ray(own, start, angle, length=own.uniform(1.0, 1.3), turn=side * -0.3, t=t)
+            )
+            widths.append(_taper(0.013 if vein else 0.0095, t))
             veins.append(vein)
     for angle in (*own.uniform(-0.5, 0.5, 2), *(own.choice([-1, 1], 2) * own.uniform(1.4, 1.9, 2))):
         start = _inside(own, disc, radius)
-        curves.append(_ray(own, start, float(angle), own.uniform(0.7, 1.1), 0.0, t))
+        curves.append(_ray(own, start, float(angle), length=own.uniform(0.7, 1.1), turn=0.0, t=t))
         widths.append(_taper(0.0085, t))
         veins.append(bool(own.integers(2)))
     for _ in range(3):  # macular twigs
         angle = np.pi + own.uniform(-0.7, 0.7)
         start = _inside(own, disc, radius)
-        curves.append(_ray(own, start, float(angle), own.uniform(0.15, 0.24), 0.0, t))
+        curves.append(_ray(own, start, float(angle), length=own.uniform(0.15, 0.24), turn=0.0, t=t))
         widths.append(_taper(0.005, t))
         veins.append(False)
     stack = np.stack(curves).astype(np.float32)
@@ -133,13 +134,14 @@ def _branches(
     parents: Points,
     parent_widths: Points,
     parent_veins: np.ndarray,
+    *,
     children: int,
     length: float,
 ) -> tuple[Points, Points, np.ndarray]:
     count = len(parents) * children
     parent = np.repeat(np.arange(len(parents)), children)
     slot = np.tile(np.arange(children), len(parents))
-    fraction = 0.14 + 0.74 * (slot + rng.uniform(0.1, 0.9, count)) / children
+    fraction = 0.2 + 0.7 * (slot + rng.uniform(0.1, 0.9, count)) / children
     where = np.clip((fraction * (_POINTS - 1)).astype(int), 1, _POINTS - 2)
     start = parents[parent, where]
     ahead = parents[parent, where + 1] - parents[parent, where - 1]
@@ -154,8 +156,8 @@ def _branches(
     step = (size / (_POINTS - 1))[:, None, None]
     walk = np.cumsum(np.stack([np.cos(heading), np.sin(heading)], 2) * step, axis=1)
     curves = (start[:, None] + walk - walk[:, :1]).astype(np.float32)
-    thick = parent_widths[parent, where] * rng.uniform(0.42, 0.66, count)
-    widths = thick[:, None] * (1.0 - 0.62 * t[None])
+    thick = parent_widths[parent, where] * rng.uniform(0.5, 0.74, count)
+    widths = thick[:, None] * (1.0 - 0.5 * t[None])
     return (
         curves + _wiggle(rng, curves, 0.02),
         widths.astype(np.float32),
@@ -174,6 +176,7 @@ def _ray(
     rng: np.random.Generator,
     start: tuple[float, float],
     angle: float,
+    *,
     length: float,
     turn: float,
     t: Points,
@@ -181,7 +184,8 @@ def _ray(
     heading = angle + (turn + rng.uniform(-0.25, 0.25)) * t
     step = length / (len(t) - 1)
     walk = np.cumsum(np.stack([np.cos(heading), np.sin(heading)], 1) * step, axis=0)
-    return (np.array(start) + walk - walk[0]).astype(np.float32)
+    ray: Points = (np.array(start) + walk - walk[0]).astype(np.float32)
+    return ray
 
 
 def _taper(width: float, t: Points) -> Points:
@@ -201,4 +205,6 @@ def _wiggle(rng: np.random.Generator, curves: Points, amount: float) -> Points:
         waves += (weight * (np.sin(2 * np.pi * order * t[None] + phase) - np.sin(phase))).astype(
             np.float32
         )
-    return (waves * (amount * np.minimum(length, 1.2))[:, None])[..., None] * across
+    size = np.minimum(length, np.float32(1.2)) * np.float32(amount)
+    shift: Points = (waves * size[:, None])[..., None] * across
+    return shift

@@ -60,14 +60,18 @@ class Window:
         n = self.exponent
         narrow = np.maximum(0.3, 1.0 + self.taper * y) ** -n
         total = np.abs(x) ** n * narrow + np.abs(y) ** n
-        return np.power(total, np.float32(1 / n), out=total)
+        distance: FloatPlane = np.power(total, np.float32(1 / n), out=total)
+        return distance
 
     def rim(self) -> FloatPlane | None:
         """(H, W) float32: 1 on the rim that cuts the upper corners of a "frame", else None."""
         if self.form == "oval":
             return None
         x, y = self.axes()
-        return np.sqrt((x / np.float32(self.cut[0])) ** 2 + np.minimum(y / self.cut[1], 0) ** 2)
+        across = x / np.float32(self.cut[0])
+        above = np.minimum(y * np.float32(1 / self.cut[1]), 0)
+        distance: FloatPlane = np.sqrt(across**2 + above**2)
+        return distance
 
     def distance(self) -> FloatPlane:
         """(H, W) float32: 1 on the edge of the aperture, below inside, above outside."""

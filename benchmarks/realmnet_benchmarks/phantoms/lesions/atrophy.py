@@ -29,7 +29,8 @@ def paint_diffuse(
     window = canvas.crop(centre, 2.1 * reach)
     radius, _ = canvas.polar(window, centre, rng.uniform(1.0, 1.35))
     rough = _noise(rng, window, 9) + np.float32(0.7) * _noise(rng, window, 26)
-    veil = smoothstep(radius + np.float32(0.16 * reach) * rough, 1.25 * reach, 0.35 * reach)
+    rough *= np.float32(0.16 * reach)
+    veil = smoothstep(radius + rough, 1.25 * reach, 0.35 * reach)
     fine = np.float32(1) + np.float32(0.14) * _noise(rng, window, 60)
     veil *= np.float32(0.14 + 0.62 * severity)
     through = np.float32(0.12) * channels[window]
@@ -62,7 +63,8 @@ def paint_patches(
         if clear and off_disc:
             placed.append((float(x), float(y), float(size)))
     for x, y, size in placed or [(-0.3, 0.15, 0.05)]:
-        _patch(canvas, rng, (x, y), size, 0.3 + 0.62 * severity, channels)
+        opacity = 0.3 + 0.62 * severity
+        _patch(canvas, rng, (x, y), size, opacity=opacity, channels=channels)
 
 
 def paint_macular(
@@ -78,10 +80,12 @@ def paint_macular(
     """
     size = 0.055 + 0.095 * severity
     window = canvas.crop(FOVEA, 2.2 * size)
-    shape = outline(rng, FOVEA, size, 0.07, 6, float(rng.uniform(0.9, 1.1)))
+    shape = outline(rng, FOVEA, size, 0.07, 6, tilt=float(rng.uniform(0.9, 1.1)))
     core = canvas.shape_mask(window, shape, 0.004)
-    around = canvas.shape_mask(window, shape * np.float32(1.0 + 0.5 * rng.uniform(0.5, 1)), 0.008)
-    clumps = smoothstep(_noise(rng, window, 22), -1.1, 0.7)
+    around = canvas.shape_mask(
+        window, outline(rng, FOVEA, size * float(rng.uniform(1.2, 1.4)), 0.12, 7), 0.012
+    )
+    clumps = smoothstep(_noise(rng, window, 12) + _noise(rng, window, 30), -1.6, 0.9)
     rim = np.clip(around - core, 0, 1) * clumps
     canvas.shade(window, rim * np.float32(0.35 + 0.45 * severity), -0.75, -0.75)
     fine = np.float32(1) + np.float32(0.07) * _noise(rng, window, 40)
@@ -98,11 +102,12 @@ def _patch(
     rng: np.random.Generator,
     centre: tuple[float, float],
     size: float,
+    *,
     opacity: float,
     channels: FloatPlane,
 ) -> None:
     window = canvas.crop(centre, 2.4 * size)
-    shape = outline(rng, centre, size, 0.24, 8, float(rng.uniform(0.7, 1.4)))
+    shape = outline(rng, centre, size, 0.24, 8, tilt=float(rng.uniform(0.7, 1.4)))
     core = canvas.shape_mask(window, shape, 0.0025)
     # Clear of the fovea by construction, whatever the outline's bulges.
     radius, _ = canvas.polar(window, FOVEA)

@@ -63,7 +63,7 @@ def paint_floater(canvas: Canvas, rng: np.random.Generator) -> None:
     centre = (float(rng.uniform(-0.8, 0.8)), float(rng.uniform(-0.5, 0.6)))
     size = float(rng.uniform(0.06, 0.2))
     window = canvas.crop(centre, 2.2 * size)
-    mask = canvas.shape_mask(window, outline(rng, centre, size, 0.35, 5, 1.4), 0.35 * size)
+    mask = canvas.shape_mask(window, outline(rng, centre, size, 0.35, 5, tilt=1.4), 0.35 * size)
     canvas.shade(window, mask, -float(rng.uniform(0.2, 0.6)), -float(rng.uniform(0.1, 0.5)))
 
 
@@ -84,7 +84,9 @@ def paint_reflex(canvas: Canvas, rng: np.random.Generator) -> None:
         reach = float(rng.uniform(0.06, 0.16))
         window = canvas.crop(centre, 2 * reach)
         mask = canvas.shape_mask(
-            window, outline(rng, centre, reach, 0.3, 6, float(rng.uniform(0.3, 3))), 0.3 * reach
+            window,
+            outline(rng, centre, reach, 0.3, 6, tilt=float(rng.uniform(0.3, 3))),
+            0.3 * reach,
         )
         canvas.shade(window, mask, 0.05, float(rng.uniform(0.15, 0.5)))
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from realmnet_benchmarks.phantoms.canvas import Canvas, draw_curves
+from realmnet_benchmarks.phantoms.canvas import Canvas, blurred, draw_curves
 from realmnet_benchmarks.phantoms.fields import smooth_field, smoothstep
 from realmnet_benchmarks.phantoms.fundus import outline
 
@@ -91,7 +91,7 @@ def paint_detachment(canvas: Canvas, rng: np.random.Generator) -> None:
     grey = np.float32(0.44) + np.float32(0.075) * folds
     canvas.blend(window, veil, np.float32(0.86) * grey, np.float32(1.08) * grey)
     edge = cv2.morphologyEx(mask, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8))
-    canvas.shade(window, cv2.GaussianBlur(edge, (0, 0), max(1.0, 0.012 * canvas.px)), -0.4, -0.35)
+    canvas.shade(window, blurred(edge.astype(np.float32), 0.012 * canvas.px), -0.4, -0.35)
     canvas.mark("RRD", window, mask)
 
 

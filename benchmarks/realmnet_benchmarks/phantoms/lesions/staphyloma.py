@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from realmnet_benchmarks.phantoms.canvas import Canvas, around
-from realmnet_benchmarks.phantoms.fields import Points, smooth_field, smoothstep, wobble
+from realmnet_benchmarks.phantoms.fields import FloatPlane, Points, smooth_field, smoothstep, wobble
 from realmnet_benchmarks.phantoms.fundus import Disc
 
 _TURN: Points = np.linspace(0, 2 * np.pi, 256, endpoint=False, dtype=np.float32)
@@ -57,7 +57,8 @@ class Staphyloma:
         depth = radius - np.interp(angle, _TURN, self.radii, period=2 * np.pi)
         bell = np.exp(-((depth / 0.035) ** 2)) * (0.008 + 0.03 * self.severity)
         along = np.stack([-dy, dx], -1) / (radius[..., None] + 1e-3)
-        return (points + bell[..., None] * along).astype(np.float32)
+        bent: Points = (points + bell[..., None] * along).astype(np.float32)
+        return bent
 
 
 def paint_staphyloma(canvas: Canvas, rng: np.random.Generator, pouch: Staphyloma) -> None:
@@ -66,8 +67,10 @@ def paint_staphyloma(canvas: Canvas, rng: np.random.Generator, pouch: Staphyloma
     radius, angle = canvas.polar(window, pouch.centre, pouch.stretch)
     rows, columns = window
     size = (rows.stop - rows.start, columns.stop - columns.start)
-    rough = smooth_field(rng, *size, 8, 8) + np.float32(0.5) * smooth_field(rng, *size, 22, 22)
-    depth = radius - around(angle, pouch.radii) + np.float32(0.024) * rough
+    rough: FloatPlane = smooth_field(rng, *size, 8, 8)
+    rough += np.float32(0.5) * smooth_field(rng, *size, 22, 22)
+    depth: FloatPlane = np.subtract(radius, around(angle, pouch.radii))
+    depth += np.float32(0.024) * rough
     strength = 0.16 + 0.84 * pouch.severity
     inside = smoothstep(depth, 0.05, -0.12)
     tone = rng.uniform(-0.12, 0.3)
@@ -89,4 +92,5 @@ def _arcs(rng: np.random.Generator) -> Points:
     """(256,) periodic pattern of 0..1: one to three arcs around the edge."""
     phases = rng.uniform(0, 2 * np.pi, 3)
     wave = np.cos(_TURN + phases[0]) + 0.7 * np.cos(2 * _TURN + phases[1])
-    return smoothstep((wave + 0.5 * np.cos(3 * _TURN + phases[2])).astype(np.float32), 0.1, 1.0)
+    wave = (wave + 0.5 * np.cos(3 * _TURN + phases[2])).astype(np.float32)
+    return smoothstep(wave, 0.1, 1.0)
