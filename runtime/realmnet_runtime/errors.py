@@ -5,8 +5,8 @@
     │   ├── ConfigurationError     2   a file of ours that says something impossible
     │   └── MissingPath            2   a path that is not there, or a directory without images
     ├── BackendUnavailable         3   an engine or a device asked for by name that is absent
-    ├── GateFailed                 4   a release gate, a parity check or a self-test that did not hold
-    ├── IntegrityError             5   a digest, a signature or an archive entry that cannot be trusted
+    ├── GateFailed                 4   a gate, a parity check or a self-test that did not hold
+    ├── IntegrityError             5   a digest, a signature or an archive that cannot be trusted
     ├── IncompatibleError          6   bundle, runtime and device do not fit together
     ├── ImageRefused               7   an image this toolkit will not answer
     │   ├── UnreadableImage        7   the bytes are no picture of a kind that is read
@@ -39,17 +39,17 @@ class ConfigurationError(UsageError):
     """A configuration, manifest or table whose content is impossible."""
 
 
-class MissingPath(UsageError):
+class MissingPath(UsageError):  # noqa: N818 - the name says what is wrong
     """A path that does not exist, or a directory that holds no image."""
 
 
-class BackendUnavailable(RealmnetError):
+class BackendUnavailable(RealmnetError):  # noqa: N818
     """An engine or device that was asked for is not on this machine."""
 
     exit_code: ClassVar[int] = 3
 
 
-class GateFailed(RealmnetError):
+class GateFailed(RealmnetError):  # noqa: N818
     """A gate, a parity check or a self-test did not hold."""
 
     exit_code: ClassVar[int] = 4
@@ -67,7 +67,7 @@ class IncompatibleError(RealmnetError):
     exit_code: ClassVar[int] = 6
 
 
-class ImageRefused(RealmnetError):
+class ImageRefused(RealmnetError):  # noqa: N818
     """An image that is not answered; nothing is wrong with the program or the bundle."""
 
     exit_code: ClassVar[int] = 7

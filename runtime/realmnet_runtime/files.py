@@ -68,7 +68,7 @@ def path_fault(path: str) -> str | None:
     ):
         if found:
             return fault
-    return next((fault for part in path.split("/") if (fault := _part_fault(part))), None)
+    return next(filter(None, map(_part_fault, path.split("/"))), None)
 
 
 def _part_fault(part: str) -> str | None:

@@ -49,7 +49,8 @@ class LabelSet(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         name: identifier of the set, `psmm` or `peripheral` for the two of the paper.
         labels: in output order.
         exclusive_groups: names that exclude each other, exactly one of which an image should have.
-        grades: names in rising META-PM grade, empty where the set holds no grades.
+        grades: names in rising META-PM grade, together one of the exclusive groups; empty where
+            the set holds no grades.
         staphyloma: name that says posterior staphyloma, or None where the set does not say.
     """
 
@@ -70,6 +71,13 @@ class LabelSet(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 raise ConfigurationError(
                     f"label set '{self.name}' uses the {kind} '{twice[0]}' twice; make each unique"
                 )
+            if not all(value.strip() for value in values):
+                raise ConfigurationError(
+                    f"label set '{self.name}' has a label without a {kind}; give each label one"
+                )
+        self._check_groups(names)
+
+    def _check_groups(self, names: list[str]) -> None:
         used = [name for group in self.exclusive_groups for name in group]
         spoken_of = [*used, *self.grades, *([self.staphyloma] if self.staphyloma else [])]
         for name in spoken_of:
@@ -81,6 +89,16 @@ class LabelSet(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         if len(set(used)) != len(used):
             raise ConfigurationError(
                 f"label set '{self.name}' puts one label in two exclusive groups; a label has one"
+            )
+        if any(len(group) < 2 for group in self.exclusive_groups):
+            raise ConfigurationError(
+                f"label set '{self.name}' has an exclusive group of fewer than two labels; drop it"
+            )
+        # Two grades that may co-occur would have no single grade to read.
+        if self.grades and sorted(self.grades) not in map(sorted, self.exclusive_groups):
+            raise ConfigurationError(
+                f"label set '{self.name}' has the grades {', '.join(self.grades)}, which are not "
+                f"one of its exclusive groups; list them as one"
             )
 
     def __len__(self) -> int:

@@ -91,10 +91,10 @@ class DirectoryStore:
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        # Said first: the entries of some other directory are none of our business.
-        if not (root / MANIFEST_NAME).is_file():
-            raise refusal(root, f"it has no '{MANIFEST_NAME}', so it is no bundle")
         try:
+            # Said first: the entries of some other directory are none of our business.
+            if not (root / MANIFEST_NAME).is_file():
+                raise refusal(root, f"it has no '{MANIFEST_NAME}', so it is no bundle")
             entries = list(self._walk())
         except OSError as error:
             raise refusal(root, f"it cannot be read ({error.strerror or error})") from error

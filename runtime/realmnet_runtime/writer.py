@@ -27,6 +27,7 @@ from realmnet_runtime.files import (
 )
 from realmnet_runtime.labels import LabelSet
 from realmnet_runtime.manifest import (
+    LARGEST_MANIFEST_BYTES,
     MANIFEST_DIGEST_NAME,
     MANIFEST_NAME,
     SCHEMA_VERSION,
@@ -147,12 +148,11 @@ def build_manifest(
         labels=labels,
         preprocess=preprocess,
         variants=tuple(variants),
-        artifacts=tuple(_artifact(name, files[name]) for name in sorted(files)),
+        artifacts=_artifacts(files),
         golden=tuple(golden),
         provenance=provenance,
         evidence=tuple(evidence),
     )
-    _require_within_limits(manifest.artifacts)
     for variant in manifest.variants:
         for word in variant.cpu_requires:
             if word not in INSTRUCTION_SETS:
@@ -160,14 +160,34 @@ def build_manifest(
                     f"variant '{variant.name}' requires the CPU's '{word}', which no CPU is known "
                     f"to report{nearest(word, INSTRUCTION_SETS)}"
                 )
-    return decode_json(encode_manifest(manifest), Manifest, MANIFEST_NAME)
+    raw = encode_manifest(manifest)
+    if len(raw) > LARGEST_MANIFEST_BYTES:
+        raise ConfigurationError(
+            f"manifest would hold {len(raw)} bytes; {LARGEST_MANIFEST_BYTES} are allowed"
+        )
+    return decode_json(raw, Manifest, MANIFEST_NAME)
 
 
-def _artifact(name: str, source: bytes | Path) -> Artifact:
+def _artifacts(files: Mapping[str, bytes | Path]) -> tuple[Artifact, ...]:
+    sizes = {name: _size(files[name]) for name in sorted(files)}
+    _require_within_limits(sizes)
+    return tuple(Artifact(name, size, _digest(files[name])) for name, size in sizes.items())
+
+
+def _size(source: bytes | Path) -> int:
     if isinstance(source, bytes):
-        return Artifact(path=name, size=len(source), sha256=sha256_of(source))
+        return len(source)
     try:
-        return Artifact(path=name, size=source.stat().st_size, sha256=sha256_of(source))
+        return source.stat().st_size
+    except OSError as error:
+        raise _unreadable(source, error) from error
+
+
+def _digest(source: bytes | Path) -> str:
+    if isinstance(source, bytes):
+        return sha256_of(source)
+    try:
+        return sha256_of(source)
     except OSError as error:
         raise _unreadable(source, error) from error
 
@@ -176,21 +196,22 @@ def _unreadable(source: Path, error: OSError) -> MissingPath:
     return MissingPath(f"cannot read '{source}': {error.strerror}; name a readable file")
 
 
-def _require_within_limits(artifacts: tuple[Artifact, ...]) -> None:
+def _require_within_limits(sizes: Mapping[str, int]) -> None:
     # Two names are the manifest's own.
-    if len(artifacts) > MOST_FILES - 2:
+    if len(sizes) > MOST_FILES - 2:
         raise ConfigurationError(
-            f"bundle would hold {len(artifacts)} files; {MOST_FILES - 2} are allowed"
+            f"bundle would hold {len(sizes)} files; {MOST_FILES - 2} are allowed"
         )
-    for artifact in artifacts:
-        if artifact.size > LARGEST_FILE_BYTES:
+    for name, size in sizes.items():
+        if size > LARGEST_FILE_BYTES:
             raise ConfigurationError(
-                f"'{artifact.path}' holds {artifact.size} bytes; {LARGEST_FILE_BYTES} are allowed"
+                f"'{name}' holds {size} bytes; {LARGEST_FILE_BYTES} are allowed"
             )
-    total = sum(artifact.size for artifact in artifacts)
-    if total > LARGEST_BUNDLE_BYTES:
+    total = sum(sizes.values())
+    if total > LARGEST_BUNDLE_BYTES - 2 * LARGEST_MANIFEST_BYTES:
         raise ConfigurationError(
-            f"bundle would hold {total} bytes; {LARGEST_BUNDLE_BYTES} are allowed"
+            f"bundle would hold {total} bytes beside its manifest; "
+            f"{LARGEST_BUNDLE_BYTES - 2 * LARGEST_MANIFEST_BYTES} are allowed"
         )
 
 
