@@ -28,6 +28,8 @@ __all__ = ["Eye", "Records", "Split", "read_psmm", "read_table"]
 IMAGE_FOLDER: Final = "JPEGImages"
 TABLE_FOLDER: Final = "ImageSets/Main"
 
+_PARTITIONS: Final = ("train", "val", "test")
+
 
 @dataclass(frozen=True)
 class Records(Mapping[str, Split]):
@@ -35,7 +37,7 @@ class Records(Mapping[str, Split]):
 
     Attributes:
         root: the folder that holds `JPEGImages` and `ImageSets`.
-        splits: name to table, in order of name.
+        splits: name to table: training tables, `val`, `test`, then others, each by name.
     """
 
     root: Path
@@ -91,7 +93,9 @@ def read_psmm(root: Path | str, label_set: LabelSet = PSMM) -> Records:
         tables[name] = path
     if not tables:
         raise MissingPath(f"{main} holds no table; expected {TRAINING_TABLE}, val.csv, test.csv")
-    splits = {name: read_table(path, label_set, images) for name, path in tables.items()}
+    splits = {
+        name: read_table(tables[name], label_set, images) for name in sorted(tables, key=_order)
+    }
     for name, split in splits.items():
         absent = [line for line, file in enumerate(split.files, start=2) if file not in present]
         if absent:
@@ -100,6 +104,11 @@ def read_psmm(root: Path | str, label_set: LabelSet = PSMM) -> Records:
                 f"first in line {absent[0]}; complete the folder or remove the lines"
             )
     return Records(home, splits)
+
+
+def _order(name: str) -> tuple[int, str]:
+    partition = name.split("_", 1)[0]
+    return (_PARTITIONS.index(partition) if partition in _PARTITIONS else len(_PARTITIONS)), name
 
 
 def _home(root: Path) -> Path:

@@ -54,7 +54,7 @@ def root(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("inside", ["", "datasets", "datasets/PSMM"])
 def test_reads_the_released_layout_from_any_of_its_folders(root: Path, inside: str) -> None:
     records = read_psmm(root / inside)
-    assert set(records) == {"train", "train_mlrus-20", "val", "test"}
+    assert list(records) == ["train", "train_mlrus-20", "val", "test"]
     train = records["train"]
     assert train.labels.dtype == np.uint8
     assert train.labels.tolist() == [
