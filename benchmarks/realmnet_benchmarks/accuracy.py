@@ -20,13 +20,41 @@ from realmnet_benchmarks.bootstrap import Interval, bootstrap
 from realmnet_benchmarks.metrics import Floats, MultilabelMetrics, RankedScores, multilabel_metrics
 from realmnet_benchmarks.splits import Split
 from realmnet_runtime.errors import ImageRefused, IncompatibleError, UsageError
-from realmnet_runtime.prediction import Prediction
+
+
+class Said(Protocol):
+    """The part of a `realmnet_runtime.Prediction` that accuracy is about."""
+
+    @property
+    def probabilities(self) -> Mapping[str, float]:
+        """By label name, in label order."""
+        ...
+
+    @property
+    def thresholds(self) -> Mapping[str, float]:
+        """By label name."""
+        ...
+
+    @property
+    def findings(self) -> tuple[str, ...]:
+        """Names of the labels decided to be present."""
+        ...
+
+    @property
+    def variant(self) -> str:
+        """Name of the variant that answered."""
+        ...
+
+    @property
+    def precision(self) -> str:
+        """In which its engine computed."""
+        ...
 
 
 class Answering(Protocol):
     """Whatever answers a picture as `realmnet_runtime.Predictor` does."""
 
-    def predict(self, image: Path, /) -> Prediction:
+    def predict(self, image: Path, /) -> Said:
         """Answer one image file, or raise ImageRefused."""
         ...
 
@@ -119,7 +147,7 @@ def answer(
     probabilities = np.full((len(split), len(names)), np.nan)
     decisions = np.zeros(probabilities.shape, dtype=np.bool_)
     refusals: Counter[str] = Counter()
-    last: Prediction | None = None
+    last: Said | None = None
     for row, path in enumerate(split.paths):
         try:
             last = predictor.predict(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +21,7 @@ from realmnet_benchmarks.accuracy import (
 from realmnet_benchmarks.accuracy_tables import comparison_table, metrics_table
 from realmnet_benchmarks.splits import Split
 from realmnet_runtime.errors import IncompatibleError, MissingPath, UnreadableImage, UsageError
-from realmnet_runtime.field_of_view import FieldOfView
 from realmnet_runtime.labels import PERIPHERAL, PSMM
-from realmnet_runtime.prediction import Prediction
 
 IMAGES = 90
 RNG = np.random.default_rng(11)
@@ -62,43 +61,32 @@ def answers(probabilities: NDArray[np.float64], thresholds: float = 0.5) -> Answ
 SCORES = np.clip(0.4 * split().labels + 0.6 * RNG.random((IMAGES, 7)), 0, 1)
 
 
+@dataclass(frozen=True)
+class Replay:
+    """The part of a prediction that accuracy reads."""
+
+    probabilities: dict[str, float]
+    thresholds: dict[str, float]
+    findings: tuple[str, ...]
+    variant: str = "onnxruntime-fp32"
+    precision: str = "fp32"
+
+
 class Recorded:
     """Replays the eight-byte numbers a file holds; an empty file is refused."""
 
     def __init__(self, names: tuple[str, ...] = PSMM.names) -> None:
         self.names = names
 
-    def predict(self, image: Path, /) -> Prediction:
+    def predict(self, image: Path, /) -> Replay:
         if not image.exists():
             raise MissingPath("no such image")
         values = np.frombuffer(image.read_bytes())
         if not len(values):
             raise UnreadableImage("an empty file")
         probabilities = dict(zip(self.names, values.tolist(), strict=False))
-        return Prediction(
-            probabilities=probabilities,
-            thresholds=dict.fromkeys(self.names, 0.6),
-            findings=tuple(name for name, value in probabilities.items() if value >= 0.6),
-            grade=None,
-            staphyloma=None,
-            pathologic_myopia=None,
-            inconsistencies=(),
-            field_of_view=FieldOfView((0, 0, 2, 2), np.ones((2, 2), dtype=np.bool_)),
-            original_size=(2, 2),
-            score_maps=np.zeros((7, 1, 1), dtype=np.float32),
-            timings_ms={},
-            input_sha256="",
-            model="",
-            bundle_sha256="",
-            spec_version=1,
-            engine="onnxruntime",
-            engine_version="1",
-            variant="onnxruntime-fp32",
-            precision="fp32",
-            threads=1,
-            chosen_because="",
-            notice="",
-        )
+        found = tuple(name for name, value in probabilities.items() if value >= 0.6)
+        return Replay(probabilities, dict.fromkeys(self.names, 0.6), found)
 
 
 def written(folder: Path, empty: tuple[int, ...] = ()) -> Split:
