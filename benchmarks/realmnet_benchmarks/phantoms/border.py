@@ -87,27 +87,43 @@ def _paint_oval(
     green: FloatPlane,
 ) -> None:
     x, y = window.axes()
-    glow = device.uniform(0.75, 1.1)
-    skin = _profile([(0, 6), (0.008, 14), (0.022, 150), (0.06, 178), (0.18, 150), (_REACH, 130)])
-    sides = _profile(_rim_lines(device))
-    top = _profile(
-        [(0, 6), (0.012, 18), (0.03, 130), (0.07, 175), (0.1, 60), (0.14, 120), (_REACH, 90)]
-    )
-    low = smoothstep(y, 0.12, 0.42) * smoothstep(np.abs(x), 0.12, 0.4)
-    high = smoothstep(-y, 0.58, 0.78)
-    value = _look_up(sides, distance)
-    value += (_look_up(skin, distance) - value) * low
-    value += (_look_up(top, distance) - value) * high
+    skin = _profile([(0, 6), (0.008, 14), (0.022, 150), (0.05, 172), (0.18, 142), (_REACH, 120)])
+    gap = _profile([(0, 8), (0.03, 10), (0.06, 45), (0.12, 95), (_REACH, 70)])
+    bars = _profile(_bars(device))
+    low = smoothstep(y, 0.12, 0.42)
+    lobes = low * smoothstep(np.abs(x), 0.12, 0.4)
+    high = smoothstep(-y, 0.5, 0.72)
+    value = _look_up(_profile(_rim_lines(device)), distance)
+    lay_over(value, _look_up(gap, distance), low)
+    lay_over(value, _look_up(skin, distance), lobes)
+    # The lamp lights one upper corner more than the other.
+    lamp = np.float32(device.uniform(0.65, 1.0)) + np.float32(device.uniform(-0.35, 0.35)) * x
+    lay_over(value, _look_up(bars, distance) * lamp, high)
+    # Skin is brightest beside the window, half way down.
+    shine = np.exp(-(((y - np.float32(0.35)) / np.float32(0.2)) ** 2))
+    value *= 1 + np.float32(device.uniform(0.1, 0.5)) * shine * low
     value *= 1 + np.float32(0.16) * smooth_field(rng, window.height, window.width, 4, 5)
     value *= 1 + np.float32(0.05) * smooth_field(rng, window.height, window.width, 40, 50)
     outside = _coverage(distance, window)
-    hue = np.float32(device.uniform(0.78, 0.9)) + np.float32(0.16) * smooth_field(
-        rng, window.height, window.width, 2, 3
-    )
-    lay_over(red, value * hue * np.float32(glow), outside)
-    lay_over(green, value * np.float32(1.12 * glow), outside)
+    hue = np.float32(0.8) + np.float32(0.12) * low - np.float32(0.15) * high
+    hue = hue + np.float32(0.05) * smooth_field(rng, window.height, window.width, 2, 3)
+    glow = np.float32(device.uniform(0.75, 1.2))
+    lay_over(red, value * hue * glow, outside)
+    lay_over(green, value * np.float32(1.08) * glow, outside)
     _paint_strips(device, window, red, green)
     _paint_clasps(device, window, red, green)
+
+
+def _bars(rng: np.random.Generator) -> list[tuple[float, float]]:
+    """Broad bright and dark bands above: the upper lid pressed against the eyepiece."""
+    points = [(0.0, 6.0), (0.015, 14.0)]
+    at, bright = 0.03, True
+    while at < 0.26:
+        value = rng.uniform(110, 190) if bright else rng.uniform(15, 80)
+        wide = rng.uniform(0.03, 0.075)
+        points += [(at, value), (at + 0.7 * wide, value)]
+        at, bright = at + wide, not bright
+    return [*points, (_REACH, points[-1][1])]
 
 
 def _rim_lines(rng: np.random.Generator) -> list[tuple[float, float]]:

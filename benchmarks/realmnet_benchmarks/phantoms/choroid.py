@@ -55,13 +55,13 @@ def channels(seed: int, eye: str, px: float, disc: tuple[float, float]) -> Float
     curves = _streamlines(rng, starts, vortices(seed, eye), disc)
     count = len(curves)
     order = np.argsort(rng.uniform(size=count))
-    size = rng.uniform(0.006, 0.02, count).astype(np.float32)
+    size = rng.uniform(0.005, 0.0155, count).astype(np.float32)
     along = np.linspace(-1, 1, curves.shape[1], dtype=np.float32)
     taper = np.float32(1.0) - np.float32(0.55) * np.abs(along) ** np.float32(1.5)
     widths = (size[:, None] * taper[None] * np.float32(draft.px)).astype(np.float32)
     values = rng.uniform(0.55, 1.0, count).astype(np.float32)
     plane = draw_curves(draft.shape, draft.to_px(curves[order]), widths, values, 7)
-    plane = blurred(plane, 0.0035 * draft.px)
+    plane = blurred(plane, 0.0028 * draft.px)
     if scale < 1.0:
         height, width = Sheet(px).shape
         plane = resized(plane, height, width)
@@ -69,15 +69,15 @@ def channels(seed: int, eye: str, px: float, disc: tuple[float, float]) -> Float
 
 
 def visibility(canvas: Canvas, seed: int, eye: str) -> FloatPlane:
-    """How well the channels show from place to place: (H, W) float32, 0.2..1."""
+    """How well the channels show from place to place: (H, W) float32, 0.12..1."""
     draft = canvas.draft()
     slow = draft.random(stream(seed, "choroid visibility", eye), 0.45)
     x, y = draft.grid()
     # The macula's pigment hides the choroid; below and nasal of the pole it shows best.
     macula = np.exp(-(x**2 + y**2) * np.float32(1 / 0.18**2))
     lean = np.float32(0.1) * np.tanh(y) + np.float32(0.06) * np.tanh(x)
-    seen = (np.float32(0.72) + np.float32(0.26) * slow + lean) * (1 - np.float32(0.45) * macula)
-    return enlarged(np.clip(seen, 0.2, 1.0).astype(np.float32), *canvas.shape)
+    seen = (np.float32(0.7) + np.float32(0.36) * slow + lean) * (1 - np.float32(0.45) * macula)
+    return enlarged(np.clip(seen, 0.12, 1.0).astype(np.float32), *canvas.shape)
 
 
 def paint_choroid(canvas: Canvas, layer: FloatPlane, seen: FloatPlane, strength: float) -> None:
@@ -95,11 +95,11 @@ def paint_choroid(canvas: Canvas, layer: FloatPlane, seen: FloatPlane, strength:
         canvas.green[rows] *= np.float32(1.0) - np.float32(0.13) * clear
         # Between the channels the pigment looks darker than in an eye whose choroid is hidden.
         canvas.red[rows] *= np.float32(1.0) - np.float32(0.42) * (clear - lit)
-        canvas.red[rows] += np.float32(0.36) * lit
+        canvas.red[rows] += np.float32(0.42) * lit
 
 
 def _starts(rng: np.random.Generator) -> Points:
-    spacing = 0.14
+    spacing = 0.122
     x = np.arange(-HALF_WIDTH, HALF_WIDTH, spacing, dtype=np.float32)
     y = np.arange(-HALF_HEIGHT, HALF_HEIGHT, spacing, dtype=np.float32)
     points = np.stack(np.meshgrid(x, y), 2).reshape(-1, 2)

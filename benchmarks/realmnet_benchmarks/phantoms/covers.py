@@ -19,7 +19,7 @@ from realmnet_benchmarks.phantoms.fields import (
 from realmnet_benchmarks.phantoms.streams import stream
 from realmnet_benchmarks.phantoms.window import Window
 
-MAXIMUM_COVER: Final = 0.035
+MAXIMUM_COVER: Final = 0.045
 """Largest part of the aperture that lids may hide: a de-bordering method that stops at a lid
 instead of the rim behind it must still be able to reach the IoU asked of it."""
 
@@ -53,7 +53,7 @@ def _lashes(rng: np.random.Generator, window: Window) -> FloatPlane:
         angle = np.pi / 2 - side * rng.uniform(0.25, 1.0, count)
         start = np.stack([1.04 * np.cos(angle), 1.04 * np.sin(angle)], 1)
         heading = angle + np.pi + side * rng.uniform(-0.2, 0.5) + rng.normal(0, 0.14, count)
-        length = rng.uniform(0.1, 0.36, count)
+        length = rng.uniform(0.12, 0.45, count)
         t = np.linspace(0, 1, 9)
         turn = heading[:, None] + rng.normal(0, 0.4, (count, 1)) * t[None]
         step = (length / 8)[:, None, None]
@@ -65,7 +65,7 @@ def _lashes(rng: np.random.Generator, window: Window) -> FloatPlane:
     pixels = curves * [window.half_width * scale, window.half_height * scale]
     pixels += np.array(window.centre) * scale
     count = len(curves)
-    thick = rng.uniform(0.006, 0.02, (count, 1)) * np.linspace(1, 0.35, 9)[None]
+    thick = rng.uniform(0.005, 0.017, (count, 1)) * np.linspace(1, 0.35, 9)[None]
     layer = draw_curves(
         size,
         pixels.astype(np.float32),
@@ -93,7 +93,7 @@ def _paint_lid(
     x, y = window.axes()
     sign = 1.0 if lower else -1.0
     middle, arch = rng.normal(0, 0.25), rng.uniform(0.15, 0.6)
-    depth = rng.uniform(0.02, 0.12)
+    depth = rng.uniform(0.02, 0.2)
     edge = 1.0 + np.float32(arch) * (x - np.float32(middle)) ** 2
     edge += np.float32(0.01) * np.sin(x * np.float32(rng.uniform(5, 9)))
     below = np.float32(sign) * y - edge

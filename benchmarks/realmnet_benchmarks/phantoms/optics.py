@@ -78,7 +78,7 @@ def _light(case: PhantomCase, window: Window, distance: FloatPlane) -> FloatPlan
     fall = case.hospital.vignette * rng.uniform(0.5, 1.3)
     field *= 1 - np.float32(fall) * smoothstep(distance, 0.62, 1.04)
     x, _ = window.axes()
-    if case.border == "device" and rng.uniform() < 0.05:
+    if case.border == "device" and rng.uniform() < 0.08:
         # The edge of the pupil throws a dark band over one side.
         side = float(rng.choice((-1.0, 1.0)))
         field *= 1 - np.float32(0.6) * smoothstep(side * x, 0.72, 0.86)

@@ -50,7 +50,7 @@ def grow_tree(seed: int, eye: str, disc: Disc) -> VesselTree:
     curves = np.concatenate([s[0] for s in sets])
     widths = np.concatenate([s[1] for s in sets])
     veins = np.concatenate([s[2] for s in sets])
-    absorption = np.where(veins, 0.66, 0.5).astype(np.float32)
+    absorption = np.where(veins, 0.7, 0.54).astype(np.float32)
     return VesselTree(curves, widths, absorption * own.uniform(0.85, 1.05))
 
 
@@ -104,7 +104,7 @@ def _mains(
             x = disc[0] + 0.35 * radius * own.uniform(-1, 1) - along
             y = disc[1] + side * (k * np.sqrt(along + 1e-4) + 0.08 * along * own.uniform(-1, 1))
             curves.append(np.stack([x, y], 1))
-            widths.append(_taper(0.0165 if vein else 0.012, t))
+            widths.append(_taper(0.0145 if vein else 0.0105, t))
             veins.append(vein)
             # Nasal arcade of the same side.
             angle = side * shared.uniform(0.55, 1.15)
@@ -112,7 +112,7 @@ def _mains(
             curves.append(
                 _ray(own, start, angle, length=own.uniform(1.0, 1.3), turn=side * -0.3, t=t)
             )
-            widths.append(_taper(0.013 if vein else 0.0095, t))
+            widths.append(_taper(0.0115 if vein else 0.0085, t))
             veins.append(vein)
     for angle in (*own.uniform(-0.5, 0.5, 2), *(own.choice([-1, 1], 2) * own.uniform(1.4, 1.9, 2))):
         start = _inside(own, disc, radius)
