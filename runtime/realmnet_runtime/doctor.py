@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from typing import Final
 
@@ -90,7 +91,7 @@ def examine() -> DoctorReport:
     )
 
 
-def conflicting_wheels(distributions: dict[str, list[str]]) -> list[str]:
+def conflicting_wheels(distributions: Mapping[str, list[str]]) -> list[str]:
     """Lines on packages that several installed wheels write over one another.
 
     Args:

@@ -49,7 +49,8 @@ def draw_overlay(image: NDArray[np.uint8], prediction: Prediction) -> NDArray[np
         )
     factor = max(1, -(-_LEAST_HEIGHT_PX // image.shape[0]))
     height, width = image.shape[0] * factor, image.shape[1] * factor
-    picture = np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_CUBIC))
+    resized = cv2.resize(image, (width, height), interpolation=cv2.INTER_CUBIC)
+    picture = np.asarray(resized, np.uint8)
     _draw_field_of_view(picture, prediction, factor)
     return np.concatenate([picture, _Panel(height).filled_with(prediction)], axis=1)
 

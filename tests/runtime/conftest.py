@@ -1,14 +1,35 @@
-"""A model of three convolutions with the outputs of a real one, in FP32 and as a Q/DQ INT8 file."""
+"""A model of three convolutions with the outputs of a real one, in FP32 and as a Q/DQ INT8 file,
+
+a picture with a field of view, and bundles of the two.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
+from numpy.typing import NDArray
+
+from realmnet_runtime.field_of_view import find_field_of_view
+from realmnet_runtime.images import read_image
+from realmnet_runtime.labels import PSMM, LabelSet
+from realmnet_runtime.manifest import (
+    GoldenAnswer,
+    GoldenCase,
+    Model,
+    OperatingPoint,
+    Provenance,
+    Variant,
+)
+from realmnet_runtime.preprocess import PreprocessSpec, preprocess, tensor_digest
+from realmnet_runtime.writer import write_bundle
 
 SIZE = 64
 LABELS = 7
+TEMPERATURE = 1.7
 
 
 @dataclass(frozen=True)
@@ -101,3 +122,129 @@ def tiny_fp32() -> TinyModel:
 @pytest.fixture(scope="session")
 def tiny_int8() -> TinyModel:
     return build_tiny_model(quantised=True)
+
+
+@pytest.fixture(scope="session")
+def eye() -> NDArray[np.uint8]:
+    """(480, 640, 3) uint8 RGB: a textured disc, red and green as of two lasers, on black."""
+    random = np.random.default_rng(11)
+    texture = cv2.resize(random.random((24, 32), np.float32), (640, 480), interpolation=2)
+    rows, columns = np.mgrid[:480, :640]
+    inside = ((columns - 330) / 250.0) ** 2 + ((rows - 245) / 200.0) ** 2 < 1
+    red = np.where(inside, 90 + 110 * texture, 2)
+    green = np.where(inside, 60 + 70 * texture[::-1], 2)
+    return np.stack([red, green, np.where(inside, 6, 2)], axis=2).clip(0, 255).astype(np.uint8)
+
+
+def encoded(image: NDArray[np.uint8], suffix: str, *options: int) -> bytes:
+    """A picture file's bytes."""
+    done, data = cv2.imencode(suffix, image[:, :, ::-1], list(options))
+    assert done
+    return data.tobytes()
+
+
+@pytest.fixture(scope="session")
+def eye_png(eye: NDArray[np.uint8]) -> bytes:
+    return encoded(eye, ".png")
+
+
+def reference_probabilities(model: TinyModel, tensor: NDArray[np.float32]) -> tuple[float, ...]:
+    """By onnx's reference evaluator and scipy's expit: neither is used by the runtime."""
+    onnx = pytest.importorskip("onnx")
+    evaluator = pytest.importorskip("onnx.reference").ReferenceEvaluator(
+        onnx.load_from_string(model.content)
+    )
+    (logits,) = evaluator.run(["logits"], {"image": tensor[np.newaxis]})
+    expit = pytest.importorskip("scipy.special").expit
+    return tuple(float(p) for p in expit(logits[0].astype(np.float64) / TEMPERATURE))
+
+
+@dataclass(frozen=True)
+class BundleMaker:
+    """Writes bundles of the tiny model, with liberties."""
+
+    models: dict[str, TinyModel]
+    picture: bytes
+
+    def __call__(
+        self,
+        path: Path,
+        *,
+        labels: LabelSet = PSMM,
+        size: int = SIZE,
+        variants: tuple[Variant, ...] | None = None,
+        golden: bool = True,
+        probabilities_off_by: float = 0.0,
+        tensor_sha256: str | None = None,
+        box_off_by: int = 0,
+    ) -> Path:
+        point = OperatingPoint(
+            temperatures=dict.fromkeys(labels.names, TEMPERATURE),
+            thresholds=dict.fromkeys(labels.names, 0.5),
+            fitted_on="nothing: a test",
+        )
+        names = [("onnxruntime", "int8"), ("onnxruntime", "fp32"), ("openvino", "int8")]
+        listed = variants or tuple(
+            Variant(
+                name=f"{engine}-{precision}",
+                engine=engine,  # type: ignore[arg-type]
+                precision=precision,  # type: ignore[arg-type]
+                execution_precision=precision,  # type: ignore[arg-type]
+                artifact=f"models/{precision}.onnx",
+                operating_point=point,
+                oldest_engine="1.0",
+            )
+            for engine, precision in [*names, ("openvino", "fp32")]
+        )
+        spec = PreprocessSpec(size=size)
+        files = {f"models/{name}.onnx": model.content for name, model in self.models.items()}
+        files["golden/eye.png"] = self.picture
+        cases = ()
+        if golden:
+            pixels = read_image(self.picture)
+            tensor = preprocess(pixels, spec)
+            x0, y0, x1, y1 = find_field_of_view(pixels).box
+            answers = []
+            for variant in listed:
+                found = reference_probabilities(self.models[variant.precision], tensor)
+                off = tuple(min(1.0, max(0.0, p + probabilities_off_by)) for p in found)
+                tolerance = 1e-4 if variant.precision == "fp32" else 0.08
+                answers.append(GoldenAnswer(variant.name, off, tolerance))
+            cases = (
+                GoldenCase(
+                    name="eye",
+                    image="golden/eye.png",
+                    box=(x0 + box_off_by, y0, x1 + box_off_by, y1),
+                    box_tolerance=1,
+                    tensor_sha256=tensor_sha256 or tensor_digest(tensor),
+                    answers=tuple(answers),
+                ),
+            )
+        return write_bundle(
+            path,
+            files=files,
+            model=Model("tiny", "1", "three convolutions", 1000, "A test model: says nothing."),
+            labels=labels,
+            preprocess=spec,
+            variants=listed,
+            golden=cases,
+            provenance=Provenance(
+                created="2026-01-01",
+                trained_on="nothing",
+                command="pytest",
+                toolkit_version="0",
+                checkpoint_sha256="0" * 64,
+                data_sha256={},
+                software={},
+            ),
+        )
+
+
+@pytest.fixture(scope="session")
+def make_bundle(tiny_fp32: TinyModel, tiny_int8: TinyModel, eye_png: bytes) -> BundleMaker:
+    return BundleMaker({"fp32": tiny_fp32, "int8": tiny_int8}, eye_png)
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(make_bundle: BundleMaker, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_bundle(tmp_path_factory.mktemp("bundle") / "tiny.realmnet")

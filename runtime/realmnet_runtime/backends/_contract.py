@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Final, Protocol
+from typing import Final, Literal, Protocol
 
 import msgspec
 import numpy as np
@@ -42,6 +42,8 @@ class EngineFacts(msgspec.Struct, frozen=True):
         engine: its name in the manifest.
         version: of the installed library.
         precision: in which the products (convolutions, matrix products) are computed.
+        precision_from: `kernels` where it was read off the kernels that run; `settings` where
+            they could not be looked at (no room for a profile) and it is only what was asked.
         threads: as the engine reports them.
         products: number of convolutions and matrix products by arithmetic, for example
             `{"int8": 40, "fp32": 12}`: an INT8 variant may leave a few in FP32.
@@ -51,6 +53,7 @@ class EngineFacts(msgspec.Struct, frozen=True):
     engine: Engine
     version: str
     precision: str
+    precision_from: Literal["kernels", "settings"]
     threads: int
     products: dict[str, int]
     settings: dict[str, str]

@@ -7,13 +7,14 @@ INT8 arithmetic is slow or saturates. It is the same file either way.
 
 from __future__ import annotations
 
-import json
+import contextlib
 import tempfile
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
+import msgspec
 import numpy as np
 import onnxruntime
 
@@ -71,12 +72,13 @@ class OnnxRuntimeBackend:
         # A no-op on Linux wheels, a switch on Windows ones: nothing leaves the device.
         onnxruntime.disable_telemetry_events()
         self._size = request.size
-        with tempfile.TemporaryDirectory(prefix="realmnet-") as folder:
-            session = _open_session(model, request, Path(folder) / "kernels")
+        with contextlib.ExitStack() as stack:
+            folder = _temporary_folder(stack)
+            session = _open_session(model, request, folder)
             check_signature(_shapes(session.get_inputs()), _shapes(session.get_outputs()), request)
             self._input: str = session.get_inputs()[0].name
-            products = _executed_products(session, self._input, request.size)
-        self._facts = _facts(session, products)
+            products = _executed_products(session, self._input, request.size) if folder else None
+        self._facts = _facts(session, products, request)
         check_precision(self._facts, request)
         self._session: onnxruntime.InferenceSession | None = session
 
@@ -99,7 +101,7 @@ class OnnxRuntimeBackend:
 
 
 def _open_session(
-    model: bytes, request: EngineRequest, profile: Path
+    model: bytes, request: EngineRequest, profile: Path | None
 ) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = request.threads
@@ -111,8 +113,9 @@ def _open_session(
     options.add_session_config_entry(_SPINNING, "0")
     options.add_session_config_entry(_UNFUSED, "1" if request.precision == "fp32" else "0")
     # The profile of one run names the kernels that truly ran; settings only say what was asked.
-    options.enable_profiling = True
-    options.profile_file_prefix = str(profile)
+    if profile is not None:
+        options.enable_profiling = True
+        options.profile_file_prefix = str(profile / "kernels")
     try:
         session = onnxruntime.InferenceSession(model, options, providers=[_PROVIDER])
     except Exception as error:
@@ -129,35 +132,66 @@ def _open_session(
     return session
 
 
+def _temporary_folder(stack: contextlib.ExitStack) -> Path | None:
+    """A folder that goes with the stack; None where the device has no room for one."""
+    try:
+        folder = stack.enter_context(
+            tempfile.TemporaryDirectory(prefix="realmnet-", ignore_cleanup_errors=True)
+        )
+    except OSError:
+        return None
+    return Path(folder)
+
+
 def _executed_products(
     session: onnxruntime.InferenceSession, input_name: str, size: int
-) -> dict[str, int]:
-    """Count the products of one run by arithmetic; the run also warms the session up."""
+) -> dict[str, int] | None:
+    """Count the products of one run by arithmetic; the run also warms the session up.
+
+    Returns:
+        Counts by precision; None where the profile could not be written, for example to a full
+        disk, which must not keep a camera from answering.
+    """
     session.run([LOGITS], {input_name: np.zeros((1, 3, size, size), np.float32)})
-    events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
+    try:
+        events = msgspec.json.decode(Path(session.end_profiling()).read_bytes(), type=list[_Event])
+    except (OSError, msgspec.DecodeError):
+        return None
     counts: Counter[str] = Counter()
     for event in events:
-        arguments = event.get("args", {})
-        kernel = arguments.get("op_name")
-        if event.get("cat") != "Node":
+        if event.cat != "Node" or event.args.op_name is None:
             continue
-        if kernel in _INT8_PRODUCTS:
+        if event.args.op_name in _INT8_PRODUCTS:
             counts["int8"] += 1
-        elif kernel in _FLOAT_PRODUCTS:
-            first_input = next(iter(arguments.get("input_type_shape", [])), {"float": []})
-            kind = next(iter(first_input))
+        elif event.args.op_name in _FLOAT_PRODUCTS:
+            kind = next(iter(event.args.input_type_shape[0]))
             counts[_FLOAT_NAMES.get(kind, kind)] += 1
     return dict(sorted(counts.items()))
 
 
-def _facts(session: onnxruntime.InferenceSession, products: dict[str, int]) -> EngineFacts:
+class _Arguments(msgspec.Struct):
+    op_name: str | None = None
+    input_type_shape: list[dict[str, list[int]]] = []
+
+
+class _Event(msgspec.Struct):
+    """What is needed of one line of a profile."""
+
+    cat: str = ""
+    args: _Arguments = msgspec.field(default_factory=_Arguments)
+
+
+def _facts(
+    session: onnxruntime.InferenceSession, products: dict[str, int] | None, request: EngineRequest
+) -> EngineFacts:
     options = session.get_session_options()
     return EngineFacts(
         engine="onnxruntime",
         version=onnxruntime.__version__,
-        precision=executed_precision(products),
+        precision=request.precision if products is None else executed_precision(products),
+        precision_from="settings" if products is None else "kernels",
         threads=options.intra_op_num_threads,
-        products=products,
+        products=products or {},
         settings={
             "providers": ",".join(session.get_providers()),
             "inter_op_num_threads": str(options.inter_op_num_threads),

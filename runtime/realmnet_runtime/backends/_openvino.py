@@ -113,6 +113,7 @@ def _facts(compiled: openvino.CompiledModel) -> EngineFacts:
         engine="openvino",
         version=_version(),
         precision=executed_precision(products),
+        precision_from="kernels",
         threads=int(compiled.get_property("INFERENCE_NUM_THREADS")),
         products=products,
         settings={name: _in_words(compiled.get_property(name)) for name in _SETTINGS},

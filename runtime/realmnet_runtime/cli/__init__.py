@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sys
 import traceback
@@ -10,6 +11,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from realmnet_runtime._version import __version__
+from realmnet_runtime.cli.outputs import ReaderGone, emit
 from realmnet_runtime.cli.verbs import VERBS, load_verb, verb_cure
 from realmnet_runtime.errors import (
     INTERRUPTED_EXIT_CODE,
@@ -22,6 +24,7 @@ from realmnet_runtime.suggestions import nearest
 __all__ = ["main"]
 
 _DEBUG: Final = "--debug"
+_NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -54,34 +57,43 @@ def _answer(words: list[str], *, debug: bool) -> int:
     except KeyboardInterrupt:
         _complain("interrupted")
         return INTERRUPTED_EXIT_CODE
+    except ReaderGone as error:
+        return error.exit_code
     except RealmnetError as error:
         if debug:
             traceback.print_exc()
         _complain(str(error))
         return error.exit_code
-    except BrokenPipeError:
-        _abandon_stdout()
-        return OutputError.exit_code
     except Exception as error:  # noqa: BLE001 - the edge of the program: one line for anybody
-        if debug:
-            traceback.print_exc()
-        hint = "" if debug else "; run again with --debug to see where"
-        _complain(f"unexpected {type(error).__name__}: {' '.join(str(error).split())}{hint}")
-        return RealmnetError.exit_code
+        return _unforeseen(error, debug=debug)
+
+
+def _unforeseen(error: Exception, *, debug: bool) -> int:
+    if debug:
+        traceback.print_exc()
+    if isinstance(error, OSError) and error.errno in _NO_ROOM:
+        _complain(f"nothing more could be written: {error.strerror}; free some space")
+        return OutputError.exit_code
+    hint = "" if debug else "; run again with --debug to see where"
+    _complain(f"unexpected {type(error).__name__}: {' '.join(str(error).split())}{hint}")
+    return RealmnetError.exit_code
 
 
 def _run(words: list[str]) -> int:
-    if not words or words[0] in {"-h", "--help", "help"}:
-        _say(_overview())
-        return 0 if words else UsageError.exit_code
+    if not words:
+        sys.stderr.write(f"{_overview()}\n")
+        return UsageError.exit_code
+    if words[0] in {"-h", "--help", "help"}:
+        emit(f"{_overview()}\n")
+        return 0
     if words[0] in {"-V", "--version"}:
-        _say(f"realmnet {__version__}")
+        emit(f"realmnet {__version__}\n")
         return 0
     name = words[0]
     if name not in VERBS:
         kind = "option" if name.startswith("-") else "verb"
         raise UsageError(
-            f"no {kind} '{name}'{nearest(name, VERBS)}; `realmnet --help` lists the verbs"
+            f"no {kind} '{name}'; `realmnet --help` lists the verbs{nearest(name, VERBS)}"
         )
     return load_verb(name)(words[1:])
 
@@ -102,10 +114,6 @@ def _overview() -> str:
 def _absence(name: str) -> str:
     cure = verb_cure(name)
     return f"  [{cure}]" if cure else ""
-
-
-def _say(text: str) -> None:
-    sys.stdout.write(f"{text}\n")
 
 
 def _complain(text: str) -> None:

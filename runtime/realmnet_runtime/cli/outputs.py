@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,15 +13,36 @@ from realmnet_runtime.errors import OutputError
 from realmnet_runtime.files import cannot_write, temporary_beside, write_atomically
 
 
+class ReaderGone(OutputError):
+    """Whoever read standard output has gone, as `head` does; nobody need be told."""
+
+
 def json_line(value: object) -> bytes:
     """One JSON object and a line feed."""
     return msgspec.json.encode(value) + b"\n"
 
 
+def emit(text: str) -> None:
+    """Write a result on stdout, visible at once to whoever reads the pipe.
+
+    Raises:
+        OutputError: stdout cannot be written to.
+        ReaderGone: nobody reads it any more.
+    """
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError as error:
+        raise ReaderGone("nobody reads standard output any more; read all of it") from error
+    except OSError as error:
+        raise OutputError(
+            f"cannot write to standard output: {error.strerror}; send it elsewhere"
+        ) from error
+
+
 def print_json(value: object) -> None:
-    """Print one JSON object on stdout, visible at once to whoever reads the pipe."""
-    sys.stdout.write(json_line(value).decode())
-    sys.stdout.flush()
+    """Print one JSON object and a line feed on stdout; errors as `emit`."""
+    emit(json_line(value).decode())
 
 
 def say(text: str) -> None:
@@ -35,10 +57,12 @@ def require_writable_file(path: Path) -> None:
     Raises:
         OutputError: it cannot.
     """
-    if path.is_dir():
-        raise OutputError(f"cannot write '{path}': it is a directory; name a file")
+    if path.exists() and not path.is_file():
+        kind = "a directory" if path.is_dir() else "not a regular file"
+        raise OutputError(f"cannot write '{path}': it is {kind}; name a file")
     try:
-        probe = temporary_beside(path)
+        # Of a link it is the file it leads to that will be replaced.
+        probe = temporary_beside(Path(os.path.realpath(path)))
         probe.touch(exist_ok=False)
         probe.unlink()
     except OSError as error:

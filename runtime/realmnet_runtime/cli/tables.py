@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import io
+import shutil
+import sys
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from realmnet_runtime.cli.outputs import emit
 from realmnet_runtime.labels import LabelSet
 from realmnet_runtime.prediction import Prediction
 
@@ -15,8 +19,16 @@ _BAR_CELLS = 20
 
 
 def print_renderable(what: RenderableType) -> None:
-    """Print on stdout, with colour where stdout is a terminal."""
-    Console(highlight=False, soft_wrap=False).print(what)
+    """Print on stdout, with colour where stdout is a terminal; errors as `emit`."""
+    # Left to print itself, rich ends the process with code 1 where the reader of a pipe has gone.
+    page = io.StringIO()
+    Console(
+        file=page,
+        force_terminal=sys.stdout.isatty(),
+        width=shutil.get_terminal_size().columns,
+        highlight=False,
+    ).print(what)
+    emit(page.getvalue())
 
 
 def prediction_table(title: str, prediction: Prediction, labels: LabelSet) -> RenderableType:
@@ -71,11 +83,11 @@ def _facts(prediction: Prediction) -> dict[str, Any]:
         "time": f"{total:.1f} ms = {stages}",
         "run by": (
             f"{prediction.engine} {prediction.engine_version}, {prediction.variant}, "
-            f"computed in {prediction.precision}, {prediction.threads} thread(s)"
+            f"computed in {prediction.precision}, threads: {prediction.threads}"
         ),
         "because": prediction.chosen_because,
         "model": f"{prediction.model}, bundle {prediction.bundle_sha256[:12]}",
-        "image": f"sha256 {prediction.input_sha256}",
+        "image sha256": prediction.input_sha256,
     }
     if prediction.inconsistencies:
         facts["inconsistent"] = "; ".join(prediction.inconsistencies)

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import sys
 from collections.abc import Callable
 from types import ModuleType
-from typing import Final, cast
+from typing import Final
 
 import msgspec
 
@@ -125,10 +126,13 @@ def _runner(typer: ModuleType, name: str, target: object) -> Runner:
         try:
             code = command.main(args=words, prog_name=f"realmnet {name}", standalone_mode=False)
         except mistake as error:
+            if type(error).__name__ == "NoArgsIsHelpError":
+                sys.stderr.write(f"{error.format_message()}\n")
+                return UsageError.exit_code
             text = " ".join(str(error.format_message()).split()).rstrip(".")
             raise UsageError(f"{text}; see `realmnet {name} --help`") from error
         except typer.Abort as error:
             raise KeyboardInterrupt from error
-        return cast("int", code) if isinstance(code, int) else 0
+        return code if isinstance(code, int) else 0
 
     return run
