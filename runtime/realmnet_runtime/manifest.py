@@ -8,6 +8,7 @@ decoded, which the writer does before it writes.
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Iterable
 from typing import Annotated, Any, Final, Literal
@@ -272,6 +273,9 @@ def manifest_schema() -> dict[str, Any]:
     It states types and ranges; what spans fields (names that must match) only the runtime checks.
     """
     schema = msgspec.json.schema(Manifest)
+    for definition in schema["$defs"].values():
+        # Python 3.13 changed the indentation of docstrings, which msgspec copies.
+        definition["description"] = inspect.cleandoc(definition["description"])
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
 

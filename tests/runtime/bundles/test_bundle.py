@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import json
 import os
+import tracemalloc
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -298,6 +299,19 @@ def test_file_altered_after_opening_is_not_given(bundle_directory: Path) -> None
         path.unlink()
         with pytest.raises(IntegrityError, match=r"models/int8\.onnx"):
             bundle.read("models/int8.onnx")
+
+
+def test_file_grown_after_opening_is_not_loaded(bundle_directory: Path) -> None:
+    with Bundle.open(bundle_directory) as bundle:
+        os.truncate(bundle_directory / "models/int8.onnx", 64 << 20)
+        tracemalloc.start()
+        try:
+            with pytest.raises(IntegrityError, match=r"models/int8\.onnx"):
+                bundle.read("models/int8.onnx")
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert peak < 8 << 20
 
 
 @pytest.mark.skipif(os.name != "posix", reason="only POSIX renames over an open file")

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
 import textwrap
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 
 from realmnet_runtime.bundle import Bundle
 from realmnet_runtime.errors import ConfigurationError, IntegrityError, MissingPath, OutputError
-from realmnet_runtime.manifest import encode_manifest
+from realmnet_runtime.manifest import GoldenCase, encode_manifest
 from realmnet_runtime.writer import build_manifest, copy_bundle, write_bundle
 
 Contents = Callable[[], dict[str, Any]]
@@ -201,6 +202,23 @@ def test_source_that_changes_while_it_is_copied_is_noticed(
     assert [path.name for path in tmp_path.iterdir()] == ["tiny"]
 
 
+@pytest.mark.parametrize("name", ["x.realmnet", "x"])
+def test_source_that_changes_after_it_was_digested_is_named(
+    contents: Contents, tmp_path: Path, name: str
+) -> None:
+    parts = contents()
+    parts["files"]["card.md"] = tmp_path / "card.md"
+    parts["files"]["card.md"].write_text("old")
+
+    def change_meanwhile() -> Iterator[GoldenCase]:
+        (tmp_path / "card.md").write_text("new")
+        yield from contents()["golden"]
+
+    with pytest.raises(IntegrityError, match=r"'card\.md' changed while"):
+        write_bundle(tmp_path / name, **parts | {"golden": change_meanwhile()})
+    assert [path.name for path in tmp_path.iterdir()] == ["card.md"]
+
+
 # -- replacing ---------------------------------------------------------------------------------
 
 
@@ -213,6 +231,26 @@ def test_newer_bundle_replaces_the_older(contents: Contents, tmp_path: Path, nam
     write_bundle(tmp_path / name, **newer)
     assert read_all(tmp_path / name) == newer["files"]
     assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_old_directory_returns_when_the_system_refuses_the_new(
+    contents: Contents, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = write_bundle(tmp_path / "x", **contents())
+    before = tree(tmp_path)
+    rename = Path.rename
+
+    def refuse_the_second(path: Path, to: Path) -> Path:
+        if calls.append(to) or len(calls) == 2:
+            raise OSError(errno.EIO, "Input/output error")
+        return rename(path, to)
+
+    calls: list[Path] = []
+    monkeypatch.setattr(Path, "rename", refuse_the_second)
+    with pytest.raises(OutputError, match="Input/output error"):
+        write_bundle(target, **contents())
+    assert tree(tmp_path) == before
+    assert [to == target for to in calls] == [False, True, True]
 
 
 def test_directory_that_is_no_bundle_is_left_alone(contents: Contents, tmp_path: Path) -> None:
