@@ -61,7 +61,7 @@ class WindowBlock(TinyVitBlock):
         local = self.local_conv(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
         tokens = local.reshape(-1, self.grid * self.grid, self.dim)
         tokens = tokens + self.drop_path2(self.mlp(tokens))
-        return cast(Tensor, tokens.view(-1, self.grid, self.grid, self.dim))
+        return cast("Tensor", tokens.view(-1, self.grid, self.grid, self.dim))
 
     def _attend(self, x: Tensor) -> Tensor:
         grid, window, channels = self.grid, self.window_size, self.dim
@@ -72,7 +72,7 @@ class WindowBlock(TinyVitBlock):
         x = x.view(-1, across, window, across, window, channels).transpose(2, 3)
         x = self.attn(x.reshape(-1, window * window, channels))
         x = x.view(-1, across, across, window, window, channels).transpose(2, 3)
-        return cast("Tensor", x.reshape(-1, grid, grid, channels))
+        return x.reshape(-1, grid, grid, channels)
 
 
 def token_grids(image: int) -> tuple[int, int, int, int]:

@@ -1,0 +1,175 @@
+"""Checkpoints: weights as safetensors, everything else about the model as JSON in its header."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import safetensors
+import safetensors.torch
+from safetensors import SafetensorError
+
+from realmnet_runtime.errors import ConfigurationError, IntegrityError, MissingPath
+from realmnet_runtime.files import write_atomically
+from realmnet_runtime.labels import LabelSet
+from realmnet_runtime.preprocess import PreprocessSpec
+from realmnet_runtime.structs import decode_json
+from realmnet_training.backbone import Size
+from realmnet_training.config import Preset
+from realmnet_training.model import RealMNet
+
+CHECKPOINT_VERSION: Final = 1
+_KEY: Final = "realmnet"
+
+
+class Architecture(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Arguments from which `RealMNet` is built again."""
+
+    size: Size
+    image: int
+    labels: int
+    heads: int
+    lam: float
+
+
+class SplitFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A table that was used: counts and digest, no identifier."""
+
+    name: str
+    digest: str
+    images: int
+    patients: int
+    positives: tuple[int, ...]
+    sources: dict[str, int]
+
+
+class OperatingPoints(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Temperature and threshold of each label, found on development data.
+
+    A label is found where sigmoid(logit / temperature) is at or above its threshold.
+    """
+
+    split: str
+    split_digest: str
+    aim: str
+    temperatures: tuple[float, ...]
+    thresholds: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.temperatures) != len(self.thresholds):
+            raise ConfigurationError(
+                f"{len(self.temperatures)} temperatures and {len(self.thresholds)} thresholds; "
+                "each label has one of both"
+            )
+        if not all(0.0 < t < float("inf") for t in self.temperatures):
+            raise ConfigurationError("temperatures must be finite and above zero")
+        if not all(0.0 <= t <= 1.0 for t in self.thresholds):
+            raise ConfigurationError("thresholds must lie from 0 to 1")
+
+
+class CheckpointFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a checkpoint says about its weights.
+
+    Attributes:
+        architecture: of the network.
+        label_set: meaning of the outputs, in order.
+        spec: the pre-processing the weights were trained with.
+        preset: the resolved preset; None for weights that came from elsewhere.
+        splits: tables that were used, by their part (`train`, `development`).
+        epochs: passes over the training table so far, over all stages.
+        finished: whether the preset was trained to its end.
+        operating_points: None until they were found.
+        development_metrics: of the development table, fractions.
+        software: name to version of what trained it.
+        version: of this format.
+    """
+
+    architecture: Architecture
+    label_set: LabelSet
+    spec: PreprocessSpec
+    preset: Preset | None = None
+    splits: dict[str, SplitFacts] = {}
+    epochs: int = 0
+    finished: bool = False
+    operating_points: OperatingPoints | None = None
+    development_metrics: dict[str, Any] = {}
+    software: dict[str, str] = {}
+    version: int = CHECKPOINT_VERSION
+
+    def __post_init__(self) -> None:
+        if self.version != CHECKPOINT_VERSION:
+            raise ConfigurationError(
+                f"checkpoint version {self.version}; this toolkit reads {CHECKPOINT_VERSION}"
+            )
+        if self.architecture.labels != len(self.label_set):
+            raise ConfigurationError(
+                f"the network has {self.architecture.labels} outputs and label set "
+                f"'{self.label_set.name}' {len(self.label_set)} labels; they must agree"
+            )
+
+
+def architecture_of(model: RealMNet) -> Architecture:
+    """The arguments from which a model can be built again."""
+    return Architecture(
+        size=model.size,
+        image=model.image,
+        labels=model.labels,
+        heads=len(model.head.temperatures),
+        lam=model.head.lam,
+    )
+
+
+def save_checkpoint(path: Path, model: RealMNet, facts: CheckpointFacts) -> None:
+    """Write weights and facts as one .safetensors file, whole or not at all.
+
+    Raises:
+        ConfigurationError: the facts are those of another network.
+        OutputError: the file cannot be written; an older one is untouched.
+    """
+    if facts.architecture != architecture_of(model):
+        raise ConfigurationError(
+            f"facts of {facts.architecture} for a model of {architecture_of(model)}"
+        )
+    state = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+    header = {_KEY: msgspec.json.encode(facts).decode()}
+    write_atomically(path, safetensors.torch.save(state, metadata=header))
+
+
+def read_facts(path: Path) -> CheckpointFacts:
+    """Read what a checkpoint says about itself, without its weights.
+
+    Raises:
+        MissingPath: no such file.
+        IntegrityError: not a whole safetensors file of ours.
+        ConfigurationError: facts of another version.
+    """
+    if not path.is_file():
+        raise MissingPath(f"checkpoint '{path}' does not exist")
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            header = file.metadata() or {}
+    except SafetensorError as error:
+        raise IntegrityError(f"'{path}' is not a whole safetensors file: {error}") from error
+    if _KEY not in header:
+        raise IntegrityError(
+            f"'{path}' has no '{_KEY}' entry in its header; it was not written by `realmnet train`"
+        )
+    return decode_json(header[_KEY].encode(), CheckpointFacts, str(path))
+
+
+def load_checkpoint(path: Path) -> tuple[RealMNet, CheckpointFacts]:
+    """Build the network of a checkpoint and load its weights, in evaluation mode on the CPU.
+
+    Raises:
+        MissingPath, IntegrityError, ConfigurationError: as `read_facts`, or weights that do not
+            fit the architecture.
+    """
+    facts = read_facts(path)
+    built = facts.architecture
+    model = RealMNet(built.size, built.image, built.labels, built.heads, built.lam)
+    try:
+        model.load_state_dict(safetensors.torch.load_file(path))
+    except (RuntimeError, SafetensorError) as error:
+        raise IntegrityError(f"the weights in '{path}' do not fit its own facts") from error
+    return model.eval(), facts

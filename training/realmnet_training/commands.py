@@ -1,0 +1,108 @@
+"""`realmnet train` and `realmnet evaluate`."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import numpy as np
+import typer
+
+from realmnet_benchmarks.metrics import multilabel_metrics
+from realmnet_benchmarks.records import read_psmm
+from realmnet_training.checkpoint import load_checkpoint
+from realmnet_training.config import PRESETS, Preset, load_preset
+from realmnet_training.evaluation import compute_logits, facts_of, metrics_table
+from realmnet_training.fit import train_preset
+from realmnet_training.operating_points import probabilities_of
+from realmnet_training.prepared import prepare_split
+from realmnet_training.run_folder import plain_metrics
+
+
+def train(
+    preset: Annotated[
+        str, typer.Argument(metavar="PRESET", help=f"{', '.join(PRESETS)}, or a .toml file.")
+    ],
+    *,
+    data: Annotated[Path | None, typer.Option(help="Data set in the released PSMM layout.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the run.")] = None,
+    cache: Annotated[
+        Path | None, typer.Option(help="Folder of prepared pictures; OUT/cache by default.")
+    ] = None,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change a key, as fit.seed=7."),
+    ] = None,
+    smoke: Annotated[
+        bool, typer.Option("--smoke", help="One epoch a stage: does it run from end to end?")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the resolved preset as JSON and stop.")
+    ] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Continue the run in OUT after its last whole epoch.")
+    ] = False,
+) -> None:
+    """Train a model; research use only, not a medical device."""
+    chosen = load_preset(preset, changes or ())
+    if smoke:
+        chosen = shorten(chosen)
+    if dry_run:
+        text = msgspec.json.format(msgspec.json.encode(chosen), indent=2).decode()
+        typer.echo(text)
+        return
+    if data is None or out is None:
+        raise typer.BadParameter("--data and --out are needed unless --dry-run is given")
+    typer.echo(str(train_preset(chosen, data, out, resume=resume, cache=cache)))
+
+
+def shorten(preset: Preset) -> Preset:
+    """The same preset with one epoch a stage."""
+    stages = tuple(
+        msgspec.structs.replace(stage, epochs=1, bce_epochs=min(stage.bce_epochs, 1))
+        for stage in preset.fit.stages
+    )
+    return msgspec.structs.replace(preset, fit=msgspec.structs.replace(preset.fit, stages=stages))
+
+
+def evaluate(
+    *,
+    checkpoint: Annotated[Path, typer.Option(help="Checkpoint of `realmnet train`.")],
+    data: Annotated[Path, typer.Option(help="Data set in the released PSMM layout.")],
+    split: Annotated[str, typer.Option(help="Table to measure on.")] = "test",
+    cache: Annotated[
+        Path | None, typer.Option(help="Folder of prepared pictures; temporary by default.")
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Threads that decode.")] = 2,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Measure a checkpoint on a table, at the checkpoint's own temperatures and thresholds."""
+    model, facts = load_checkpoint(checkpoint)
+    table = read_psmm(data, facts.label_set)[split]
+    with tempfile.TemporaryDirectory() as temporary:
+        prepared = prepare_split(table, facts.spec, cache or Path(temporary), workers)
+        logits = compute_logits(model, prepared, facts.spec)
+    points = facts.operating_points
+    temperatures = (
+        np.ones(len(facts.label_set)) if points is None else np.array(points.temperatures)
+    )
+    thresholds = 0.5 if points is None else np.array(points.thresholds)
+    probabilities = probabilities_of(logits, temperatures)
+    metrics = multilabel_metrics(prepared.split.labels, probabilities, thresholds)
+    described = facts_of(prepared.split)
+    if as_json:
+        answer = {
+            "split": described,
+            "refused": len(prepared.refused),
+            "metrics": plain_metrics(metrics),
+        }
+        typer.echo(msgspec.json.encode(answer).decode())
+        return
+    typer.echo(
+        f"{described.name}: {described.images:,} images of {described.patients:,} patients, "
+        f"{len(prepared.refused)} refused; thresholds "
+        f"{'0.5' if points is None else 'for F1 on ' + points.split}\n"
+        f"{metrics_table(prepared.split, metrics)}"
+    )

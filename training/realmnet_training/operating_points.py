@@ -1,0 +1,102 @@
+"""Temperatures and thresholds per label, from development data only."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
+from scipy.special import expit
+
+from realmnet_runtime.errors import ConfigurationError, UsageError
+
+Floats = NDArray[np.float64]
+
+_LOG_TEMPERATURE_RANGE: Final = (np.log(0.05), np.log(20.0))
+
+
+def fit_temperatures(logits: NDArray[np.floating], labels: NDArray[np.integer]) -> Floats:
+    """Find the temperature of each label that makes its probabilities most likely.
+
+    Args:
+        logits: (N, L) of development images.
+        labels: (N, L) 0 or 1.
+
+    Returns:
+        (L,) from 0.05 to 20; 1 for a label without positives or without negatives.
+
+    Raises:
+        UsageError: shapes differ or are empty.
+    """
+    _require_alike(logits, labels)
+    signed = np.where(labels > 0, -1.0, 1.0) * logits.astype(np.float64)
+
+    def cost(log_temperature: float, column: Floats) -> float:
+        return float(np.logaddexp(0.0, column * np.exp(-log_temperature)).mean())
+
+    temperatures = np.ones(labels.shape[1])
+    for label, column in enumerate(signed.T):
+        if 0 < labels[:, label].sum() < len(labels):
+            best = minimize_scalar(
+                cost, bounds=_LOG_TEMPERATURE_RANGE, args=(column,), method="bounded"
+            )
+            temperatures[label] = np.exp(best.x)
+    return temperatures
+
+
+def fit_thresholds(probabilities: NDArray[np.floating], labels: NDArray[np.integer]) -> Floats:
+    """Find the threshold of each label with the highest F1.
+
+    Every threshold half-way between two neighbouring probabilities is tried; of equal ones the
+    middle of the widest gap is taken, which moves least when images change a little.
+
+    Args:
+        probabilities: (N, L) in [0, 1], after the temperature.
+        labels: (N, L) 0 or 1.
+
+    Returns:
+        (L,) in (0, 1].
+
+    Raises:
+        UsageError: shapes differ or are empty.
+        ConfigurationError: a label without positives, for which F1 says nothing.
+    """
+    _require_alike(probabilities, labels)
+    absent = np.flatnonzero(labels.sum(axis=0) == 0)
+    if absent.size:
+        raise ConfigurationError(
+            f"development data hold no positive of label number {int(absent[0]) + 1}; its "
+            "threshold cannot be found"
+        )
+    return np.array(
+        [
+            _best_threshold(column.astype(np.float64), truth > 0)
+            for column, truth in zip(probabilities.T, labels.T, strict=True)
+        ]
+    )
+
+
+def _best_threshold(scores: Floats, truth: NDArray[np.bool_]) -> float:
+    order = np.argsort(-scores, kind="stable")
+    falling, hits = scores[order], np.cumsum(truth[order])
+    called = np.arange(1, len(scores) + 1)
+    f1 = 2.0 * hits / (called + truth.sum())
+    below = np.append(falling[1:], 0.0)
+    # a threshold cannot separate equal scores
+    f1[falling == below] = -1.0
+    best = np.flatnonzero(f1 >= f1.max() - 1e-12)
+    widest = best[np.argmax(falling[best] - below[best])]
+    return float((falling[widest] + below[widest]) / 2.0)
+
+
+def probabilities_of(logits: NDArray[np.floating], temperatures: NDArray[np.floating]) -> Floats:
+    """sigmoid(logit / temperature), (N, L) float64."""
+    return np.asarray(expit(logits.astype(np.float64) / temperatures), np.float64)
+
+
+def _require_alike(scores: NDArray[np.floating], labels: NDArray[np.integer]) -> None:
+    if scores.shape != labels.shape or scores.ndim != 2 or not len(scores):
+        raise UsageError(
+            f"scores {scores.shape} and labels {labels.shape} must be the same (N, L), N >= 1"
+        )

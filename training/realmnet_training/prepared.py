@@ -1,0 +1,145 @@
+"""Prepared pictures of a table, decoded and de-bordered once, kept in a memory-mapped file."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import cv2
+import msgspec
+import numpy as np
+from numpy.lib.format import open_memmap
+from numpy.typing import NDArray
+
+from realmnet_benchmarks.progress import reporting
+from realmnet_benchmarks.splits import Split
+from realmnet_runtime.errors import ImageRefused, MissingPath, RealmnetError
+from realmnet_runtime.files import cannot_write, temporary_beside, write_atomically
+from realmnet_runtime.images import read_image
+from realmnet_runtime.preprocess import PreprocessSpec, prepare
+
+_CACHE_VERSION: Final = 1
+_AT_ONCE: Final = 64
+
+
+@dataclass(frozen=True)
+class PreparedSplit:
+    """A table whose pictures are ready to be augmented.
+
+    Attributes:
+        split: the rows that could be read, in the table's order.
+        pictures: (N, S, S, 3) uint8 RGB, memory-mapped, read-only.
+        refused: reasons, one for each row left out, with its line in the table.
+    """
+
+    split: Split
+    pictures: NDArray[np.uint8]
+    refused: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Tables:
+    """The prepared tables of a run."""
+
+    train: PreparedSplit
+    development: PreparedSplit
+
+
+def prepare_split(split: Split, spec: PreprocessSpec, cache: Path, workers: int) -> PreparedSplit:
+    """Prepare all pictures of a table, or map the file an earlier call left.
+
+    The file's name is a digest of the table, the specification, and the sizes and times of the
+    image files, so a changed picture or specification is prepared anew.
+
+    Args:
+        split: the table.
+        spec: the device's own pre-processing.
+        cache: folder for the file; created where it is absent.
+        workers: threads that decode.
+
+    Raises:
+        MissingPath: an image is gone, or none of the table could be read.
+        OutputError: the cache cannot be written.
+    """
+    stem = cache / f"prepared-{_cache_key(split, spec)}"
+    pictures_path, facts_path = stem.with_suffix(".npy"), stem.with_suffix(".json")
+    if not (pictures_path.is_file() and facts_path.is_file()):
+        _build(split, spec, pictures_path, facts_path, workers)
+    refused = msgspec.json.decode(facts_path.read_bytes(), type=dict[int, str])
+    kept = [row for row in range(len(split)) if row not in refused]
+    if not kept:
+        raise MissingPath(
+            f"none of the {len(split)} images of split '{split.name}' could be used; the first: "
+            f"{next(iter(refused.values()), 'the table is empty')}"
+        )
+    return PreparedSplit(
+        split=split.select(kept),
+        pictures=np.load(pictures_path, mmap_mode="r"),
+        refused=tuple(f"line {row + 2}: {reason}" for row, reason in refused.items()),
+    )
+
+
+def _cache_key(split: Split, spec: PreprocessSpec) -> str:
+    digest = hashlib.sha256(f"{_CACHE_VERSION}\n".encode() + msgspec.json.encode(spec))
+    for path in split.paths:
+        try:
+            facts = path.stat()
+        except OSError as error:
+            raise MissingPath(
+                f"an image of split '{split.name}' is gone ({error.strerror}); complete the folder "
+                "or remove its line from the table"
+            ) from error
+        digest.update(f"{path.name}\t{facts.st_size}\t{facts.st_mtime_ns}\n".encode())
+    return digest.hexdigest()[:24]
+
+
+def _build(
+    split: Split, spec: PreprocessSpec, pictures_path: Path, facts_path: Path, workers: int
+) -> None:
+    temporary = temporary_beside(pictures_path)
+    try:
+        pictures_path.parent.mkdir(parents=True, exist_ok=True)
+        shape = (len(split), spec.size, spec.size, 3)
+        pictures = open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)
+        refused: dict[int, str] = {}
+        used = 0
+        with reporting(f"{split.name}: pictures prepared") as report:
+            for row, answer in enumerate(_prepared(split, spec, workers)):
+                if isinstance(answer, RealmnetError):
+                    refused[row] = str(answer)
+                else:
+                    pictures[used] = answer
+                    used += 1
+                report(row + 1, len(split))
+        pictures.flush()
+        del pictures
+        write_atomically(facts_path, msgspec.json.encode(refused))
+        temporary.replace(pictures_path)
+    except OSError as error:
+        raise cannot_write(pictures_path, error) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _prepared(
+    split: Split, spec: PreprocessSpec, workers: int
+) -> Iterator[NDArray[np.uint8] | ImageRefused]:
+    def one(path: Path) -> NDArray[np.uint8] | ImageRefused:
+        try:
+            return prepare(read_image(path, model_size=spec.decode_size), spec)
+        except ImageRefused as error:
+            return type(error)(str(error).replace(str(path), "image").replace(path.name, "image"))
+
+    # OpenCV's own threads would fight with ours
+    threads_before = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        with ThreadPoolExecutor(workers) as pool:
+            for start in range(0, len(split), _AT_ONCE):
+                yield from pool.map(one, split.paths[start : start + _AT_ONCE])
+    finally:
+        cv2.setNumThreads(threads_before)
