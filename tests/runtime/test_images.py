@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
@@ -32,6 +32,7 @@ def encoded(picture: NDArray[np.uint8], suffix: str) -> bytes:
 # Sources
 
 
+@settings(deadline=None)
 @given(picture=pictures, suffix=st.sampled_from(LOSSLESS))
 def test_array_and_lossless_file_are_equal(picture: NDArray[np.uint8], suffix: str) -> None:
     data = encoded(picture, suffix)
@@ -94,6 +95,7 @@ def test_digest_of_an_array_is_of_its_shape_and_values() -> None:
     assert decode_image(PICTURE.reshape(45, 31, 3)).sha256 != decoded.sha256
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_box_goes_to_the_original_as_the_field_of_view_does(data: st.DataObject) -> None:
     rows, columns = data.draw(st.integers(1, 60)), data.draw(st.integers(1, 60))
@@ -181,6 +183,7 @@ def test_other_content_is_named_with_what_is_read(
     assert capfd.readouterr().err == ""
 
 
+@settings(deadline=None)
 @given(
     st.binary(max_size=200),
     st.sampled_from([b"", b"\xff\xd8\xff", b"BM", b"II\x2a\0", b"MM\0\x2b"]),

@@ -7,7 +7,7 @@ import struct
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -97,6 +97,7 @@ def test_palette_is_expanded() -> None:
 SMALL = cv2.imencode(".bmp", PICTURE[:5, :7])[1].tobytes()
 
 
+@settings(deadline=None)
 @given(st.integers(0, len(SMALL) - 1))
 def test_every_proper_beginning_is_refused(cut: int) -> None:
     with pytest.raises(UnreadableImage):

@@ -8,7 +8,7 @@ import struct
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -88,6 +88,7 @@ def test_impossible_orientation_counts_as_absent(orientation: int) -> None:
     assert np.array_equal(read_image(with_exif(data, orientation)), read_image(data))
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=60))
 def test_damaged_exif_leaves_the_picture_readable(content: bytes) -> None:
     data = jpeg(smooth_picture(16, 24))
@@ -121,6 +122,7 @@ def test_channels_are_red_green_blue() -> None:
 # Scaled decoding
 
 
+@settings(deadline=None)
 @given(
     width=st.integers(1, 5000),
     height=st.integers(1, 5000),
@@ -162,6 +164,7 @@ def test_scaled_decode_is_close_to_the_full_one_averaged(scale: int, seed: int) 
 # Whole files
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_every_proper_beginning_is_refused(data: st.DataObject) -> None:
     progressive = data.draw(st.booleans())

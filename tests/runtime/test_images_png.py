@@ -8,7 +8,7 @@ import zlib
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -164,12 +164,14 @@ def test_interlaced(shape: tuple[int, int]) -> None:
 SMALL = png(noise(7, 9, 3), RGB)
 
 
+@settings(deadline=None)
 @given(st.integers(0, len(SMALL) - 1))
 def test_every_proper_beginning_is_refused(cut: int) -> None:
     with pytest.raises(UnreadableImage):
         read_image(SMALL[:cut])
 
 
+@settings(deadline=None)
 @given(st.integers(0, len(SMALL) * 8 - 1))
 def test_every_flipped_bit_is_refused(bit: int) -> None:
     flipped = bytearray(SMALL)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -198,6 +198,7 @@ SMALL = {
 }
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_every_proper_beginning_is_refused(data: st.DataObject) -> None:
     whole = SMALL[data.draw(st.sampled_from(sorted(SMALL)))]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
@@ -62,6 +62,7 @@ specs = st.builds(
 # Crop and mask
 
 
+@settings(deadline=None)
 @given(picture=pictures, of=specs)
 def test_without_debordering_nothing_is_cropped(picture: Pixels, of: PreprocessSpec) -> None:
     height, width = picture.shape[:2]
@@ -123,6 +124,7 @@ def test_field_of_view_of_another_picture_is_refused() -> None:
 # Fit
 
 
+@settings(deadline=None)
 @given(pictures, specs)
 def test_prepared_is_a_square_of_bytes(picture: Pixels, of: PreprocessSpec) -> None:
     prepared = prepare(picture, of)
@@ -131,6 +133,7 @@ def test_prepared_is_a_square_of_bytes(picture: Pixels, of: PreprocessSpec) -> N
     assert prepared.flags.c_contiguous
 
 
+@settings(deadline=None)
 @given(height=st.integers(1, 4), width=st.integers(1, 4), seed=st.integers(0, 9))
 def test_area_is_the_mean_of_the_blocks(height: int, width: int, seed: int) -> None:
     picture = noise(32 * height, 32 * width, seed)
@@ -138,6 +141,7 @@ def test_area_is_the_mean_of_the_blocks(height: int, width: int, seed: int) -> N
     assert difference.max() <= 0.5 + 1e-3
 
 
+@settings(deadline=None)
 @given(pictures, st.sampled_from(FITS))
 def test_area_is_linear_when_enlarging(picture: Pixels, fit: str) -> None:
     enlarged = prepare(picture, spec(size=70, fit=fit))
@@ -175,6 +179,7 @@ def test_square_of_the_right_size_is_kept(fit: str, resize: str) -> None:
     assert np.array_equal(prepare(picture, spec(fit=fit, resize=resize)), picture)
 
 
+@settings(deadline=None)
 @given(picture=pictures, resize=st.sampled_from(FILTERS), size=st.sampled_from([32, 33]))
 def test_pad_keeps_the_aspect_and_centres_on_black(picture: Pixels, resize: str, size: int) -> None:
     bright = np.maximum(picture, 60)
@@ -191,6 +196,7 @@ def test_pad_keeps_the_aspect_and_centres_on_black(picture: Pixels, resize: str,
         assert len(span) == span[-1] - span[0] + 1
 
 
+@settings(deadline=None)
 @given(pictures, specs, st.sampled_from(["F", "reversed", "strided", "read-only", "swapped"]))
 def test_memory_order_does_not_matter_and_the_picture_is_not_written_to(
     picture: Pixels, of: PreprocessSpec, order: str
@@ -228,6 +234,7 @@ def test_array_that_is_no_picture(image: Pixels) -> None:
 # Tensor
 
 
+@settings(deadline=None)
 @given(
     mean=st.tuples(*[st.floats(0, 1)] * 3),
     std=st.tuples(*[st.floats(0.01, 2)] * 3),
@@ -252,6 +259,7 @@ def test_default_is_the_unit_interval() -> None:
     assert np.array_equal(np.round(tensor * 255).astype(np.uint8), ramp.transpose(2, 0, 1))
 
 
+@settings(deadline=None)
 @given(st.lists(pictures, min_size=1, max_size=4), specs)
 def test_a_batch_is_its_pictures_one_by_one(batch: list[Pixels], of: PreprocessSpec) -> None:
     together = np.stack([preprocess(picture, of) for picture in batch])
