@@ -96,16 +96,16 @@ def summarise(records: Records) -> dict[str, Any]:
                 ),
                 "sha256": split.digest,
             }
-            for name, split in records.items()
+            for name, split in records.splits.items()
         }
     }
 
 
 def summary_table(records: Records) -> str:
     """A line a split for people: images, patients, then images/eyes with each label."""
-    names = next(iter(records.values())).label_set.names
+    names = next(iter(records.splits.values())).label_set.names
     rows = [["split", "images", "patients", *(f"{name} images/eyes" for name in names)]]
-    for name, split in records.items():
+    for name, split in records.splits.items():
         positives = zip(split.labels.sum(axis=0), split.positive_eyes, strict=True)
         rows.append(
             [

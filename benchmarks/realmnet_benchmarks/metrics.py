@@ -1,6 +1,6 @@
 """Multi-label metrics of the paper, as fractions, under any weighting of the images.
 
-REALMNET's protocol (npj Digital Medicine 2025, Methods) follows the released code, not the print:
+RealMNet's protocol (npj Digital Medicine 2025, Methods) follows the released code, not the print:
 precision, recall and F1 call a score at or above the threshold positive, Hamming loss only one
 strictly above it; coverage keeps no "-1" and gives tied labels their worst rank; ranking loss
 counts a tie as an error; average precision is the step sum without interpolation.

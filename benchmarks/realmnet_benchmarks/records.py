@@ -32,8 +32,10 @@ _PARTITIONS: Final = ("train", "val", "test")
 
 
 @dataclass(frozen=True)
-class Records(Mapping[str, Split]):
+class Records:
     """All tables of one data set, by name; no patient is in two partitions.
+
+    `records["val"]` gives a table or an error with the nearest name; `"val" in records` asks.
 
     Attributes:
         root: the folder that holds `JPEGImages` and `ImageSets`.
@@ -58,9 +60,6 @@ class Records(Mapping[str, Split]):
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.splits)
-
-    def __len__(self) -> int:
-        return len(self.splits)
 
     def __contains__(self, name: object) -> bool:
         return name in self.splits

@@ -46,9 +46,9 @@ def pictures(out: Path) -> dict[str, tuple[bytes, int]]:
 
 def test_the_data_set_is_one_that_records_read(written: Path) -> None:
     records = read_psmm(written)
-    sizes = {name: len(split) for name, split in records.items()}
+    sizes = {name: len(split) for name, split in records.splits.items()}
     assert sizes == {"train": 6, "val": 2, "test": 8, "test_natural": 2}
-    for split in records.values():
+    for split in records.splits.values():
         assert (split.labels[:, :2].sum(axis=1) == 1).all()
         assert (split.labels[:, 2:].sum(axis=1) == 1).all()
         assert None not in split.eyes
@@ -77,7 +77,7 @@ def test_json_gives_the_counts_of_the_tables(
     splits: dict[str, Any] = json.loads(printed.out)["splits"]
     records = read_psmm(written)
     assert list(splits) == list(records)
-    for name, split in records.items():
+    for name, split in records.splits.items():
         assert list(splits[name]["positives"].values()) == split.labels.sum(axis=0).tolist()
         assert splits[name]["sha256"] == split.digest
     assert "pictures 18 of 18" in printed.err

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from realmnet_benchmarks.records import read_psmm, read_table
+from realmnet_benchmarks.records import Records, read_psmm, read_table
 from realmnet_benchmarks.splits import eye_of, source_of
 from realmnet_runtime.errors import ConfigurationError, MissingPath, RealmnetError
 
@@ -106,6 +106,9 @@ def test_released_tables_have_the_published_sizes() -> None:
             sources[source] = sources.get(source, 0) + 1
         stated = [eye for eye, s in zip(split.eyes, split.sources, strict=True) if s == "Zhongshan"]
         assert None not in stated
+    tables = [read_table(path) for path in sorted(RELEASED.glob("*.csv"))]
+    together = Records(RELEASED, {table.name: table for table in tables})
+    assert list(together) == ["test", "train", "train_mlrus20", "val"]
     assert sources == {
         "ShenzhenEye": 38_922,
         "SUSTech": 2_835,
