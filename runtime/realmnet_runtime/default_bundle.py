@@ -42,7 +42,7 @@ def find_default_bundle() -> Path:
         ) from error
     if not isinstance(value, str | os.PathLike):
         raise UsageError(
-            f"default bundle '{offer.value}' is a {type(value).__name__}, not a path; "
+            f"default bundle '{offer.value}' is of type {type(value).__name__}, not a path; "
             f"name one with --bundle"
         )
     path = Path(value)

@@ -1,7 +1,4 @@
-"""A model of three convolutions with the outputs of a real one, in FP32 and as a Q/DQ INT8 file,
-
-a picture with a field of view, and bundles of the two.
-"""
+"""A tiny model with a real one's outputs (FP32, Q/DQ INT8), a picture, and bundles of them."""
 
 from __future__ import annotations
 
@@ -11,6 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from hypothesis import settings
 from numpy.typing import NDArray
 
 from realmnet_runtime.field_of_view import find_field_of_view
@@ -26,6 +24,10 @@ from realmnet_runtime.manifest import (
 )
 from realmnet_runtime.preprocess import PreprocessSpec, preprocess, tensor_digest
 from realmnet_runtime.writer import write_bundle
+
+# Tests assert what is answered, never how fast: this machine may be busy.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 SIZE = 64
 LABELS = 7

@@ -13,7 +13,7 @@ from realmnet_runtime.errors import OutputError
 from realmnet_runtime.files import cannot_write, temporary_beside, write_atomically
 
 
-class ReaderGone(OutputError):
+class ReaderGoneError(OutputError):
     """Whoever read standard output has gone, as `head` does; nobody need be told."""
 
 
@@ -27,13 +27,13 @@ def emit(text: str) -> None:
 
     Raises:
         OutputError: stdout cannot be written to.
-        ReaderGone: nobody reads it any more.
+        ReaderGoneError: nobody reads it any more.
     """
     try:
         sys.stdout.write(text)
         sys.stdout.flush()
     except BrokenPipeError as error:
-        raise ReaderGone("nobody reads standard output any more; read all of it") from error
+        raise ReaderGoneError("nobody reads standard output any more; read all of it") from error
     except OSError as error:
         raise OutputError(
             f"cannot write to standard output: {error.strerror}; send it elsewhere"
