@@ -22,7 +22,7 @@ from realmnet_runtime.errors import (
     IncompatibleError,
     IntegrityError,
 )
-from realmnet_runtime.files import sha256_of
+from realmnet_runtime.files import CHUNK_BYTES, sha256_of
 from realmnet_runtime.manifest import (
     LARGEST_MANIFEST_BYTES,
     MANIFEST_DIGEST_NAME,
@@ -163,9 +163,11 @@ class Bundle:
         digest = hashlib.sha256()
         kept: list[bytes] = []
         size = 0
-        for chunk in self._store.chunks(artifact.path):
+        # In one piece what is kept, since joining pieces needs the memory twice; one byte more
+        # shows a file that grew, without loading what it grew to.
+        most = artifact.size + 1 if keep else CHUNK_BYTES
+        for chunk in self._store.chunks(artifact.path, most):
             size += len(chunk)
-            # A file that grows while it is read must not fill the memory.
             if size > artifact.size:
                 break
             digest.update(chunk)

@@ -18,7 +18,7 @@ import msgspec
 from realmnet_runtime.errors import ConfigurationError, IncompatibleError, IntegrityError
 from realmnet_runtime.files import path_fault, sha256_of
 from realmnet_runtime.labels import LabelSet
-from realmnet_runtime.preprocess import PreprocessSpec
+from realmnet_runtime.preprocess import SPEC_VERSION, PreprocessSpec
 from realmnet_runtime.structs import decode_json
 from realmnet_runtime.suggestions import nearest
 
@@ -243,14 +243,20 @@ def read_manifest(raw: bytes) -> Manifest:
     """Decode and validate `manifest.json`.
 
     Raises:
-        IncompatibleError: the schema version is not the one this runtime reads.
+        IncompatibleError: the schema or pre-processing version is not one this runtime reads.
         IntegrityError: the bytes are no valid manifest.
     """
     try:
-        # The version is read alone first: a newer schema may have fields this runtime refuses.
+        # Versions are read alone first: newer ones may have fields this runtime refuses.
         version = decode_json(raw, _SchemaVersionOnly, MANIFEST_NAME).schema_version
         if version != SCHEMA_VERSION:
             raise IncompatibleError(_unknown_schema(version))
+        spec = decode_json(raw, _SpecVersionOnly, MANIFEST_NAME).preprocess.version
+        if spec != SPEC_VERSION:
+            raise IncompatibleError(
+                f"bundle has pre-processing version {spec}; this runtime knows {SPEC_VERSION}; "
+                f"install the runtime that matches the bundle"
+            )
         return decode_json(raw, Manifest, MANIFEST_NAME)
     except ConfigurationError as error:
         raise IntegrityError(f"{error}; fetch or release the bundle again") from error
@@ -281,6 +287,14 @@ def manifest_schema() -> dict[str, Any]:
 
 class _SchemaVersionOnly(msgspec.Struct):
     schema_version: int
+
+
+class _SpecVersion(msgspec.Struct):
+    version: int = SPEC_VERSION
+
+
+class _SpecVersionOnly(msgspec.Struct):
+    preprocess: _SpecVersion
 
 
 def _unknown_schema(version: int) -> str:

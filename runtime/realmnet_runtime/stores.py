@@ -46,8 +46,8 @@ class Store(Protocol):
 
     sizes: dict[str, int]
 
-    def chunks(self, name: str) -> Iterator[bytes]:
-        """The content of one listed file, piece by piece.
+    def chunks(self, name: str, most: int = CHUNK_BYTES) -> Iterator[bytes]:
+        """The content of one listed file in pieces of at most so many bytes.
 
         Raises:
             IntegrityError: it cannot be read, or fails the archive's own check.
@@ -120,11 +120,11 @@ class DirectoryStore:
                     else:
                         raise refusal(self._root, f"entry {name!a} is a special file")
 
-    def chunks(self, name: str) -> Iterator[bytes]:
+    def chunks(self, name: str, most: int = CHUNK_BYTES) -> Iterator[bytes]:
         """See `Store.chunks`."""
         try:
             with (self._root / name).open("rb") as file:
-                while chunk := file.read(CHUNK_BYTES):
+                while chunk := file.read(most):
                     yield chunk
         except OSError as error:
             raise refusal(self._root, f"'{name}' cannot be read ({error.strerror})") from error
@@ -183,11 +183,11 @@ class ZipStore:
             raise refusal(self._path, "its zip archive has bytes that belong to no entry")
         return int(count)
 
-    def chunks(self, name: str) -> Iterator[bytes]:
+    def chunks(self, name: str, most: int = CHUNK_BYTES) -> Iterator[bytes]:
         """See `Store.chunks`."""
         try:
             with self._zip.open(name) as file:
-                while chunk := file.read(CHUNK_BYTES):
+                while chunk := file.read(most):
                     yield chunk
         except _UNREADABLE as error:
             raise refusal(self._path, f"'{name}' cannot be unpacked ({error})") from error

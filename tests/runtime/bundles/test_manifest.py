@@ -208,6 +208,12 @@ def test_other_schema_version_is_incompatible(honest: dict[str, Any], version: i
         read_manifest(altered(honest, "schema_version", version))
 
 
+def test_other_preprocessing_version_is_incompatible(honest: dict[str, Any]) -> None:
+    honest["preprocess"]["deborder"] = "by magic"
+    with pytest.raises(IncompatibleError, match="pre-processing version 7; this runtime knows 1"):
+        read_manifest(altered(honest, "preprocess.version", 7))
+
+
 @pytest.mark.parametrize(
     "raw",
     [
