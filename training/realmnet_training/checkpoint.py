@@ -13,6 +13,7 @@ from safetensors import SafetensorError
 from realmnet_runtime.errors import ConfigurationError, IntegrityError, MissingPath
 from realmnet_runtime.files import write_atomically
 from realmnet_runtime.labels import LabelSet
+from realmnet_runtime.manifest import OperatingPoint
 from realmnet_runtime.preprocess import PreprocessSpec
 from realmnet_runtime.structs import decode_json
 from realmnet_training.backbone import Size
@@ -44,30 +45,6 @@ class SplitFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sources: dict[str, int]
 
 
-class OperatingPoints(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Temperature and threshold of each label, found on development data.
-
-    A label is found where sigmoid(logit / temperature) is at or above its threshold.
-    """
-
-    split: str
-    split_digest: str
-    aim: str
-    temperatures: tuple[float, ...]
-    thresholds: tuple[float, ...]
-
-    def __post_init__(self) -> None:
-        if len(self.temperatures) != len(self.thresholds):
-            raise ConfigurationError(
-                f"{len(self.temperatures)} temperatures and {len(self.thresholds)} thresholds; "
-                "each label has one of both"
-            )
-        if not all(0.0 < t < float("inf") for t in self.temperatures):
-            raise ConfigurationError("temperatures must be finite and above zero")
-        if not all(0.0 <= t <= 1.0 for t in self.thresholds):
-            raise ConfigurationError("thresholds must lie from 0 to 1")
-
-
 class CheckpointFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a checkpoint says about its weights.
 
@@ -79,7 +56,7 @@ class CheckpointFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         splits: tables that were used, by their part (`train`, `development`).
         epochs: passes over the training table so far, over all stages.
         finished: whether the preset was trained to its end.
-        operating_points: None until they were found.
+        operating_point: temperatures and thresholds for these float weights; None while training.
         development_metrics: of the development table, fractions.
         software: name to version of what trained it.
         version: of this format.
@@ -92,7 +69,7 @@ class CheckpointFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     splits: dict[str, SplitFacts] = {}
     epochs: int = 0
     finished: bool = False
-    operating_points: OperatingPoints | None = None
+    operating_point: OperatingPoint | None = None
     development_metrics: dict[str, Any] = {}
     software: dict[str, str] = {}
     version: int = CHECKPOINT_VERSION
@@ -106,6 +83,13 @@ class CheckpointFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ConfigurationError(
                 f"the network has {self.architecture.labels} outputs and label set "
                 f"'{self.label_set.name}' {len(self.label_set)} labels; they must agree"
+            )
+        point = self.operating_point
+        names = set(self.label_set.names)
+        if point is not None and not names == set(point.temperatures) == set(point.thresholds):
+            raise ConfigurationError(
+                f"the operating point must name the labels {', '.join(self.label_set.names)}, each "
+                "with a temperature and a threshold"
             )
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated
 
 import msgspec
-import numpy as np
 import typer
 
 from realmnet_benchmarks.metrics import multilabel_metrics
@@ -16,7 +15,7 @@ from realmnet_training.checkpoint import load_checkpoint
 from realmnet_training.config import PRESETS, Preset, load_preset
 from realmnet_training.evaluation import compute_logits, facts_of, metrics_table
 from realmnet_training.fit import train_preset
-from realmnet_training.operating_points import probabilities_of
+from realmnet_training.operating_points import arrays_of, probabilities_of
 from realmnet_training.prepared import prepare_split
 from realmnet_training.run_folder import plain_metrics
 
@@ -84,11 +83,8 @@ def evaluate(
     with tempfile.TemporaryDirectory() as temporary:
         prepared = prepare_split(table, facts.spec, cache or Path(temporary), workers)
         logits = compute_logits(model, prepared, facts.spec)
-    points = facts.operating_points
-    temperatures = (
-        np.ones(len(facts.label_set)) if points is None else np.array(points.temperatures)
-    )
-    thresholds = 0.5 if points is None else np.array(points.thresholds)
+    point = facts.operating_point
+    temperatures, thresholds = arrays_of(point, facts.label_set)
     probabilities = probabilities_of(logits, temperatures)
     metrics = multilabel_metrics(prepared.split.labels, probabilities, thresholds)
     described = facts_of(prepared.split)
@@ -103,6 +99,6 @@ def evaluate(
     typer.echo(
         f"{described.name}: {described.images:,} images of {described.patients:,} patients, "
         f"{len(prepared.refused)} refused; thresholds "
-        f"{'0.5' if points is None else 'for F1 on ' + points.split}\n"
+        f"{'0.5' if point is None else 'for F1 on ' + point.fitted_on.split(',')[0]}\n"
         f"{metrics_table(prepared.split, metrics)}"
     )

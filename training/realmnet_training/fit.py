@@ -9,7 +9,6 @@ from typing import Any
 
 import lightning
 import msgspec
-import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
@@ -18,7 +17,6 @@ from realmnet_benchmarks.records import read_psmm
 from realmnet_benchmarks.splits import Split
 from realmnet_runtime.errors import ConfigurationError
 from realmnet_training.checkpoint import (
-    OperatingPoints,
     save_checkpoint,
 )
 from realmnet_training.config import BatchMixConfig, Preset, Stage
@@ -27,11 +25,7 @@ from realmnet_training.evaluation import compute_logits
 from realmnet_training.keeper import EpochKeeper, describe_checkpoint, say
 from realmnet_training.learner import Learner
 from realmnet_training.model import RealMNet
-from realmnet_training.operating_points import (
-    fit_temperatures,
-    fit_thresholds,
-    probabilities_of,
-)
+from realmnet_training.operating_points import arrays_of, fit_operating_point, probabilities_of
 from realmnet_training.prepared import PreparedSplit, Tables, prepare_split
 from realmnet_training.run_folder import RunFolder, plain_metrics
 
@@ -225,22 +219,20 @@ def _finish(preset: Preset, tables: Tables, folder: RunFolder, model: RealMNet) 
     prepared = tables.development
     logits = compute_logits(model.cpu(), prepared, preset.preprocess)
     labels = prepared.split.labels
-    temperatures = fit_temperatures(logits, labels)
-    probabilities = probabilities_of(logits, temperatures)
-    thresholds = fit_thresholds(probabilities, labels)
-    points = OperatingPoints(
-        split=prepared.split.name,
-        split_digest=prepared.split.digest,
-        aim="f1",
-        temperatures=tuple(float(t) for t in temperatures),
-        thresholds=tuple(float(t) for t in thresholds),
+    point = fit_operating_point(
+        logits,
+        labels,
+        preset.data.labels,
+        f"{prepared.split.name}, {len(prepared.split)} images, sha256 {prepared.split.digest}",
     )
-    metrics = plain_metrics(multilabel_metrics(labels, probabilities, np.asarray(thresholds)))
+    temperatures, thresholds = arrays_of(point, preset.data.labels)
+    probabilities = probabilities_of(logits, temperatures)
+    metrics = plain_metrics(multilabel_metrics(labels, probabilities, thresholds))
     epochs = sum(stage.epochs for stage in preset.fit.stages)
     facts = msgspec.structs.replace(
         describe_checkpoint(preset, tables, model, epochs, metrics),
         finished=True,
-        operating_points=points,
+        operating_point=point,
     )
     save_checkpoint(folder.checkpoint, model, facts)
     folder.resume.unlink(missing_ok=True)

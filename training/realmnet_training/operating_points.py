@@ -10,10 +10,48 @@ from scipy.optimize import minimize_scalar
 from scipy.special import expit
 
 from realmnet_runtime.errors import ConfigurationError, UsageError
+from realmnet_runtime.labels import LabelSet
+from realmnet_runtime.manifest import OperatingPoint
 
 Floats = NDArray[np.float64]
 
 _LOG_TEMPERATURE_RANGE: Final = (np.log(0.05), np.log(20.0))
+
+
+def fit_operating_point(
+    logits: NDArray[np.floating],
+    labels: NDArray[np.integer],
+    label_set: LabelSet,
+    fitted_on: str,
+) -> OperatingPoint:
+    """Find temperature, then the threshold of highest F1, of each label.
+
+    Args:
+        logits: (N, L) of development images, of the variant the point is for.
+        labels: (N, L) 0 or 1.
+        label_set: names of the L labels.
+        fitted_on: what the images are, for the record.
+
+    Raises:
+        UsageError, ConfigurationError: as `fit_temperatures` and `fit_thresholds`.
+    """
+    temperatures = fit_temperatures(logits, labels)
+    thresholds = fit_thresholds(probabilities_of(logits, temperatures), labels)
+    return OperatingPoint(
+        temperatures=dict(zip(label_set.names, temperatures.tolist(), strict=True)),
+        thresholds=dict(zip(label_set.names, thresholds.tolist(), strict=True)),
+        fitted_on=fitted_on,
+    )
+
+
+def arrays_of(point: OperatingPoint | None, label_set: LabelSet) -> tuple[Floats, Floats]:
+    """Temperatures and thresholds (L,) in label order; 1 and 0.5 where there is no point."""
+    if point is None:
+        return np.ones(len(label_set)), np.full(len(label_set), 0.5)
+    return (
+        np.array([point.temperatures[name] for name in label_set.names]),
+        np.array([point.thresholds[name] for name in label_set.names]),
+    )
 
 
 def fit_temperatures(logits: NDArray[np.floating], labels: NDArray[np.integer]) -> Floats:
