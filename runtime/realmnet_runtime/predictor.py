@@ -32,6 +32,7 @@ from realmnet_runtime.images import DecodedImage, ImageSource, decode_image
 from realmnet_runtime.manifest import Manifest, Variant
 from realmnet_runtime.prediction import Prediction
 from realmnet_runtime.preprocess import PreprocessSpec, prepare, to_tensor
+from realmnet_runtime.quality import require_colour
 from realmnet_runtime.selection import AUTO, Choice, choose_variant
 
 
@@ -152,7 +153,7 @@ class Predictor:
 
         Raises:
             MissingPath: no such file.
-            ImageRefused: unreadable, or without a field of view.
+            ImageRefused: unreadable, without a field of view, or grey.
             IncompatibleError: the engine answered no finite numbers.
             UsageError: an array of another shape or type, or the predictor is closed.
         """
@@ -176,6 +177,7 @@ class Predictor:
             decoded = decode_image(source, model_size=spec.decode_size)
         with _timed(timings, "field_of_view"):
             aperture = _aperture(decoded, spec)
+            require_colour(decoded.pixels, aperture)
         with _timed(timings, "prepare"):
             tensor = to_tensor(prepare(decoded.pixels, spec, aperture), spec)
         # Waiting for another thread's picture is no part of this one's time in the engine.

@@ -15,7 +15,7 @@ from typing import Final
 
 import msgspec
 
-from realmnet_runtime.errors import UsageError
+from realmnet_runtime.errors import INTERRUPTED_EXIT_CODE, UsageError
 
 Runner = Callable[[list[str]], int]
 
@@ -133,6 +133,9 @@ def _runner(typer: ModuleType, name: str, target: object) -> Runner:
             raise UsageError(f"{text}; see `realmnet {name} --help`") from error
         except typer.Abort as error:
             raise KeyboardInterrupt from error
+        if code == INTERRUPTED_EXIT_CODE:
+            # Some releases of Typer raise Abort for Ctrl-C, others return its code.
+            raise KeyboardInterrupt
         return code if isinstance(code, int) else 0
 
     return run
