@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from realmnet_runtime._surround import WorkingCopy
+from realmnet_runtime._surround import WorkingCopy, lit_outline
 
 _ANGLES = 96
 _RADII = 96
@@ -24,7 +24,7 @@ _WINDOW = 7
 _SHARPNESS = 1000.0
 _FARTHEST_STEP = 6
 _STEP_COST = 0.05
-_OPEN_REWARD = 0.35
+_OPEN_REWARD = 0.45
 _SHRINK_COST = 0.0
 _LARGEST_CONTRAST = 0.9
 _LARGEST_FALL = 1.3
@@ -34,6 +34,8 @@ _MEMORY = 8
 _SOFT_FALL = 0.2
 _DARK, _DIM = 20.0, 60.0
 _GREEN_WEIGHT = 0.5
+_LOOKS = 3
+_STILL = 0.005
 _IMPOSSIBLE = -1e6
 
 _theta = np.linspace(0.0, 2.0 * np.pi, _ANGLES, endpoint=False)
@@ -51,6 +53,21 @@ def aperture_outline(copy: WorkingCopy, lit: NDArray[np.float32]) -> NDArray[np.
     Returns:
         (M, 2) float32 convex outline, pixels of the given picture.
     """
+    outline = _rim_outline(copy, lit)
+    # Cutting a picture to its box must not change the answer, so the answer is looked for again
+    # in what such a cut would leave, until it stands still.
+    for _ in range(_LOOKS - 1):
+        low, high = np.round(outline.min(axis=0)), np.round(outline.max(axis=0))
+        cut = np.maximum(low - lit.min(axis=0), lit.max(axis=0) - high)
+        if (cut <= _STILL * (high - low)).all():
+            break
+        copy = copy.cut(low, high)
+        lit = lit_outline(copy)
+        outline = _rim_outline(copy, lit)
+    return outline
+
+
+def _rim_outline(copy: WorkingCopy, lit: NDArray[np.float32]) -> NDArray[np.float32]:
     low, high = lit.min(axis=0), lit.max(axis=0)
     centre, half = (low + high) / 2.0, (high - low) / 2.0
     limit = _reach((lit - centre) / half)

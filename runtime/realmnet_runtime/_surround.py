@@ -39,6 +39,27 @@ class WorkingCopy:
     origin: tuple[int, int]
     size: tuple[int, int]
 
+    def cut(self, low: NDArray[np.float32], high: NDArray[np.float32]) -> WorkingCopy:
+        """The part inside a box, at the same reduction.
+
+        Args:
+            low: (x, y) of the box's first corner in pixels of the given picture.
+            high: (x, y) of its last corner.
+        """
+        x0, y0 = np.maximum((low - self.origin) // self.factor, 0).astype(int)
+        x1, y1 = np.ceil((high - self.origin) / self.factor).astype(int)
+        width, height = np.minimum((x1 * self.factor, y1 * self.factor), self.size) - (
+            x0 * self.factor,
+            y0 * self.factor,
+        )
+        return WorkingCopy(
+            picture=self.picture[y0:y1, x0:x1],
+            luminance=self.luminance[y0:y1, x0:x1],
+            factor=self.factor,
+            origin=(self.origin[0] + int(x0) * self.factor, self.origin[1] + int(y0) * self.factor),
+            size=(int(width), int(height)),
+        )
+
 
 def reduce(image: NDArray[np.uint8], origin: tuple[int, int] = (0, 0)) -> WorkingCopy:
     """Average a picture over squares so that its longer side has 384 to 767 pixels.
@@ -118,7 +139,7 @@ def surround_threshold(luminance: NDArray[np.uint8]) -> float:
     bright = float(np.percentile(lit, 98)) if lit.size else 0.0
     # Optos surrounds sit near grey level 4 and compression stirs them by a few more; angiograms
     # are so dim that the same threshold would cut into them.
-    least = float(np.clip(bright / 16.0, 3.0, 10.0))
+    least = float(np.clip(bright / 12.0, 3.0, 10.0))
     return max(least, level + max(_LEVEL_TOLERANCE, 4.0 * spread)) if level > 4.0 else least
 
 

@@ -128,8 +128,10 @@ def _scaled_span(low: int, high: int, old: int, new: int) -> tuple[int, int]:
 
 def _filled(outline: NDArray[np.float32], height: int, width: int) -> NDArray[np.uint8]:
     mask = np.zeros((height, width), np.uint8)
-    # OpenCV draws between pixel centres, an outline runs between pixel edges.
-    fixed = np.round((outline - 0.5) * (1 << _SUBPIXEL_BITS)).astype(np.int32)
+    # OpenCV counts from pixel centres and also draws the pixels an edge passes through.
+    centre = (outline.min(axis=0) + outline.max(axis=0)) / 2.0
+    drawn = outline - 0.5 - 0.5 * np.sign(outline - centre)
+    fixed = np.round(drawn * (1 << _SUBPIXEL_BITS)).astype(np.int32)
     cv2.fillConvexPoly(mask, fixed, (1,), lineType=cv2.LINE_8, shift=_SUBPIXEL_BITS)
     return mask
 
