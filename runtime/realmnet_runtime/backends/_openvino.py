@@ -30,8 +30,8 @@ from realmnet_runtime.errors import IncompatibleError, UsageError
 
 _DEVICE: Final = "CPU"
 _FLOAT_HINTS: Final = {"fp32": "f32", "int8": "f32", "fp16": "f16"}
-# Accepted by the CPU plugin but absent from its list of supported properties: what it does is
-# therefore not believed but read back from the kernels of the compiled model.
+# Accepted by the CPU plugin but absent from its list of supported properties: used only where an
+# INT8 file is to be computed in FP32, and what it did is read off the compiled model's kernels.
 _LOW_PRECISION: Final = "LP_TRANSFORMS_MODE"
 _PRODUCTS: Final = frozenset(
     {"Convolution", "Deconvolution", "FullyConnected", "MatMul", "ScaledDotProductAttention"}
@@ -59,6 +59,8 @@ class OpenVinoBackend:
     def __init__(self, model: bytes, request: EngineRequest) -> None:
         self._size = request.size
         compiled = _compile(model, request)
+        if request.precision != "int8" and "int8" in _compiled_products(compiled):
+            compiled = _compile(model, request, low_precision=False)
         check_signature(_shapes(compiled.inputs), _shapes(compiled.outputs), request)
         self._facts = _facts(compiled)
         check_precision(self._facts, request)
@@ -86,7 +88,9 @@ class OpenVinoBackend:
         self._request = None
 
 
-def _compile(model: bytes, request: EngineRequest) -> openvino.CompiledModel:
+def _compile(
+    model: bytes, request: EngineRequest, *, low_precision: bool = True
+) -> openvino.CompiledModel:
     options = {
         "INFERENCE_PRECISION_HINT": _FLOAT_HINTS[request.precision],
         "PERFORMANCE_HINT": "LATENCY",
@@ -95,7 +99,7 @@ def _compile(model: bytes, request: EngineRequest) -> openvino.CompiledModel:
         # Pinned threads would fight with the camera's own software for the same cores.
         "ENABLE_CPU_PINNING": False,
     }
-    if request.precision != "int8":
+    if not low_precision:
         options[_LOW_PRECISION] = "NO"
     core = openvino.Core()
     try:

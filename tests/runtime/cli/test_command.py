@@ -46,7 +46,7 @@ def test_no_verb_is_a_mistake_that_shows_the_overview(realmnet: Command) -> None
         (["predict"], "realmnet predict --help"),
         (["predict", "x.png", "--thread", "2"], "--thread"),
         (["predict", "x.png", "--threads", "0"], "--threads"),
-        (["predict", "x.png", "--threads", "many"], "many"),
+        (["predict", "x.png", "--threads", "many"], "--threads"),
         (["info", "a", "b"], "realmnet info --help"),
     ],
 )
