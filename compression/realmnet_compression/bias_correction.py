@@ -62,9 +62,7 @@ def correct_biases(
     return result
 
 
-def mean_output(
-    weight: npt.NDArray[np.float64], product: Product, means: FloatArray
-) -> FloatArray:
+def mean_output(weight: npt.NDArray[np.float64], product: Product, means: FloatArray) -> FloatArray:
     """Mean (out,) of a product's output for input channels of the given means."""
     if product.kind == "linear":
         linear: FloatArray = means @ weight

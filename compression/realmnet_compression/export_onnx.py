@@ -132,9 +132,7 @@ def read_signature(model: onnx.ModelProto, source: str) -> Signature:
             "`realmnet export`"
         )
     opset = next(entry.version for entry in model.opset_import if entry.domain == "")
-    return Signature(
-        size=image[-1], labels=logits[1], opset=opset, ir_version=model.ir_version
-    )
+    return Signature(size=image[-1], labels=logits[1], opset=opset, ir_version=model.ir_version)
 
 
 def read_onnx(path: str | Path) -> tuple[onnx.ModelProto, Signature]:
@@ -149,7 +147,7 @@ def read_onnx(path: str | Path) -> tuple[onnx.ModelProto, Signature]:
         raise MissingPath(f"no file '{path}'; give an ONNX file made by `realmnet export`")
     try:
         model = onnx.load_from_string(path.read_bytes())
-    except Exception as error:  # noqa: BLE001  # protobuf's own error class differs by backend
+    except Exception as error:  # protobuf's own error class differs by backend
         raise ConfigurationError(
             f"'{path}' is no ONNX file ({' '.join(str(error).split())}); make one with "
             "`realmnet export`"

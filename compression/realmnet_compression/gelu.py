@@ -56,7 +56,8 @@ def _only_reader(
 
 def _constant_input(constants: Constants, node: onnx.NodeProto, value: float) -> str | None:
     """The input that is this scalar, or None."""
-    for name in node.input:
+    names: list[str] = list(node.input)
+    for name in names:
         constant = constants.value(name)
         if constant is not None and constant.size == 1 and np.isclose(constant.item(), value):
             return name

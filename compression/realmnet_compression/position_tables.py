@@ -52,7 +52,7 @@ def keep_position_tables(model: onnx.ModelProto, source: torch.nn.Module) -> int
     tensors = list(graph.initializer)
     for (node, position, bias), (name, module) in zip(sites, attentions.items(), strict=True):
         table = module.attention_biases.detach().cpu().numpy()
-        index = module.attention_bias_idxs.cpu().numpy()
+        index = module.get_buffer("attention_bias_idxs").cpu().numpy()
         if not np.array_equal(bias.reshape(table.shape[0], *index.shape), table[:, index]):
             raise GateFailed(
                 f"the biases of '{name}' differ from those in the exported graph; clear the "

@@ -106,9 +106,7 @@ class _Writer:
             if product is not None:
                 node.input[1] = self._weight(product)
                 if product.name in self._ranges:
-                    node.input[0] = self._activation(
-                        product.activation, self._ranges[product.name]
-                    )
+                    node.input[0] = self._activation(product.activation, self._ranges[product.name])
             elif node.op_type == "Add":
                 self._bias(node)
             self._nodes.append(node)
@@ -182,9 +180,11 @@ class _Writer:
         self._added.append(to_tensor(value, name))
 
     def _node(self, operator: str, inputs: list[str], output: str, **attributes: int) -> None:
-        self._nodes.append(
-            onnx.helper.make_node(operator, inputs, [output], name=output, **attributes)
+        node = onnx.helper.make_node(operator, inputs, [output], name=output)
+        node.attribute.extend(
+            onnx.helper.make_attribute(name, value) for name, value in attributes.items()
         )
+        self._nodes.append(node)
 
 
 def _along(scales: npt.NDArray[np.float32], ndim: int, axis: int) -> npt.NDArray[np.float32]:
