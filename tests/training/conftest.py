@@ -1,4 +1,4 @@
-"""Worked vectors for the tests of the training floor."""
+"""Worked vectors and a small synthetic data set for the tests of the training floor."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from realmnet_benchmarks.phantom_splits import SplitPlan, draw_splits
+from realmnet_benchmarks.phantoms import write_dataset
 
 VECTORS = Path(__file__).parents[3] / "shared" / "reference" / "vectors"
 
@@ -24,3 +27,12 @@ def vectors() -> Callable[[str], dict[str, Any]]:
         return content
 
     return read
+
+
+@pytest.fixture(scope="session")
+def phantom_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a data set of synthetic phantoms: 16 pictures each to train and develop."""
+    root = tmp_path_factory.mktemp("phantoms")
+    plan = SplitPlan(train=8, dev=8, test=4, natural=0, images_per_patient=2, seed=1)
+    write_dataset(root, draw_splits(plan), height=128, width=160, workers=1)
+    return root

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional
@@ -101,6 +101,7 @@ def test_focal_loss_is_torchvisions_summed_over_the_batch_size() -> None:
         torch.testing.assert_close(focal_loss(logits, targets, gamma, alpha), expected, **EXACT)
 
 
+@settings(deadline=None)
 @given(
     logit=st.floats(-60, 60),
     target=st.sampled_from([0.0, 1.0, 0.35]),

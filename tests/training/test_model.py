@@ -44,6 +44,7 @@ def test_windows_are_the_papers_and_tile_their_grids() -> None:
     assert window_sizes(112) == (7, 7, 7, 4)
 
 
+@settings(deadline=None)
 @given(st.integers(16, 160).map(lambda quarter: 4 * quarter))
 def test_every_permitted_size_has_windows_that_tile(image: int) -> None:
     _, second, third, fourth = window_sizes(image)
@@ -133,7 +134,7 @@ def test_answers_do_not_depend_on_the_other_images_of_a_batch(small: RealMNet) -
     torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-5)
 
 
-@settings(max_examples=30)
+@settings(deadline=None, max_examples=30)
 @given(st.integers(2, 12), st.integers(2, 12))
 def test_resized_tables_keep_offset_zero_the_far_corner_and_constants(old: int, new: int) -> None:
     generator = torch.Generator().manual_seed(old * 100 + new)

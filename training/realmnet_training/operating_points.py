@@ -94,7 +94,7 @@ def fit_thresholds(probabilities: NDArray[np.floating], labels: NDArray[np.integ
         labels: (N, L) 0 or 1.
 
     Returns:
-        (L,) in (0, 1].
+        (L,) in [0, 1].
 
     Raises:
         UsageError: shapes differ or are empty.
@@ -120,9 +120,9 @@ def _best_threshold(scores: Floats, truth: NDArray[np.bool_]) -> float:
     falling, hits = scores[order], np.cumsum(truth[order])
     called = np.arange(1, len(scores) + 1)
     f1 = 2.0 * hits / (called + truth.sum())
-    below = np.append(falling[1:], 0.0)
     # a threshold cannot separate equal scores
-    f1[falling == below] = -1.0
+    f1[:-1][falling[:-1] == falling[1:]] = -1.0
+    below = np.append(falling[1:], 0.0)
     best = np.flatnonzero(f1 >= f1.max() - 1e-12)
     widest = best[np.argmax(falling[best] - below[best])]
     return float((falling[widest] + below[widest]) / 2.0)

@@ -1,0 +1,178 @@
+"""Training end to end on synthetic phantoms: it learns, resumes exactly, and fails early."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+
+from realmnet_benchmarks.records import read_psmm
+from realmnet_runtime.errors import ConfigurationError, UsageError
+from realmnet_training.checkpoint import load_checkpoint, read_facts
+from realmnet_training.commands import evaluate, train
+from realmnet_training.config import Preset, Stage, load_preset
+from realmnet_training.evaluation import compute_logits, facts_of
+from realmnet_training.fit import require_all_labels, train_preset
+from realmnet_training.learner import Learner
+from realmnet_training.model import RealMNet
+from realmnet_training.prepared import prepare_split
+
+STAGES = (
+    "fit.stages=[{image=64, epochs=2, batch=8, lr=1e-3, bce_epochs=1},"
+    "{image=96, epochs=1, batch=8, lr=5e-4}]"
+)
+CHANGES = [STAGES, "preprocess.size=96", "model.drop_path=0.2", "fit.average=0.9"]
+
+
+@pytest.fixture(scope="module")
+def two_stages() -> Preset:
+    return load_preset("smoke", CHANGES)
+
+
+@pytest.fixture(scope="module")
+def finished(
+    two_stages: Preset, phantom_data: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    run = tmp_path_factory.mktemp("run") / "out"
+    train_preset(two_stages, phantom_data, run)
+    return run
+
+
+@pytest.mark.slow
+def test_a_run_leaves_a_checkpoint_that_says_how_it_came_to_be(
+    finished: Path, two_stages: Preset, phantom_data: Path
+) -> None:
+    model, facts = load_checkpoint(finished / "checkpoint.safetensors")
+    records = read_psmm(phantom_data)
+    assert model.image == facts.spec.size == 96
+    assert facts.finished
+    assert facts.epochs == 3
+    assert facts.preset == two_stages
+    assert facts.splits["train"] == facts_of(records["train"])
+    assert facts.splits["development"].digest == records["val"].digest
+    assert facts.operating_point is not None
+    assert facts.operating_point.fitted_on.startswith("val")
+    lines = [
+        msgspec.json.decode(line) for line in (finished / "metrics.jsonl").read_bytes().splitlines()
+    ]
+    assert [(line["epoch"], line["image"]) for line in lines] == [(1, 64), (2, 64), (3, 96)]
+    assert not (finished / "resume.ckpt").exists()
+    with pytest.raises(UsageError, match="already holds a run"):
+        train_preset(two_stages, phantom_data, finished)
+
+
+@pytest.mark.slow
+def test_a_killed_run_resumes_to_the_same_weights(
+    finished: Path, two_stages: Preset, phantom_data: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "killed"
+    script = (
+        "import sys; from pathlib import Path; from realmnet_training.config import load_preset;"
+        "from realmnet_training.fit import train_preset;"
+        "train_preset(load_preset('smoke', sys.argv[3:]), Path(sys.argv[1]), Path(sys.argv[2]))"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", script, str(phantom_data), str(run), *CHANGES],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        while not (run / "resume.ckpt").is_file():
+            assert process.poll() is None, "the run ended before it could be killed"
+            time.sleep(0.02)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert not read_facts(run / "checkpoint.safetensors").finished
+    train_preset(two_stages, phantom_data, run, resume=True)
+    expected = safetensors.torch.load_file(finished / "checkpoint.safetensors")
+    resumed = safetensors.torch.load_file(run / "checkpoint.safetensors")
+    assert expected.keys() == resumed.keys()
+    for name, value in expected.items():
+        torch.testing.assert_close(resumed[name], value, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_training_fits_what_it_is_shown(phantom_data: Path, tmp_path: Path) -> None:
+    preset = load_preset(
+        "smoke",
+        [
+            "data.development=train",
+            "fit.stages=[{image=64, epochs=40, batch=8, lr=1e-3, loss={type='bce'}}]",
+            (
+                "augment={erase=0, affine=0, flip_horizontal=0, flip_vertical=0, blur=0, jitter=0, "
+                "noise=0}"
+            ),
+        ],
+    )
+    train_preset(preset, phantom_data, tmp_path / "run")
+    metrics = read_facts(tmp_path / "run" / "checkpoint.safetensors").development_metrics
+    assert metrics["ap_macro"] > 0.95
+
+
+@pytest.mark.slow
+def test_evaluate_prints_the_metrics_of_the_checkpoints_own_answers(
+    finished: Path, phantom_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    checkpoint = finished / "checkpoint.safetensors"
+    evaluate(checkpoint=checkpoint, data=phantom_data, split="val", as_json=True)
+    answer: dict[str, Any] = msgspec.json.decode(capsys.readouterr().out)
+    model, facts = load_checkpoint(checkpoint)
+    assert answer["metrics"] == facts.development_metrics
+    assert answer["split"]["images"] == 16
+    evaluate(checkpoint=checkpoint, data=phantom_data, split="val")
+    table = capsys.readouterr().out
+    assert f"{answer['metrics']['ap_macro']:.4f}" in table
+    prepared = prepare_split(read_psmm(phantom_data)["val"], facts.spec, tmp_path, workers=1)
+    whole = compute_logits(model, prepared, facts.spec, batch=16)
+    single = compute_logits(model, prepared, facts.spec, batch=1)
+    np.testing.assert_allclose(whole, single, rtol=1e-3, atol=1e-4)
+
+
+def test_resume_needs_the_run_that_was_begun(phantom_data: Path, tmp_path: Path) -> None:
+    preset = load_preset("smoke")
+    with pytest.raises(UsageError, match="no run to resume"):
+        train_preset(preset, phantom_data, tmp_path / "none", resume=True)
+    (tmp_path / "begun").mkdir()
+    (tmp_path / "begun" / "preset.json").write_bytes(msgspec.json.encode(preset))
+    other = load_preset("smoke", ["fit.seed=43"])
+    with pytest.raises(ConfigurationError, match="another preset"):
+        train_preset(other, phantom_data, tmp_path / "begun", resume=True)
+
+
+def test_a_label_absent_from_training_is_refused_by_name(phantom_data: Path) -> None:
+    split = read_psmm(phantom_data)["train"]
+    without = split.select(np.flatnonzero(split.labels[:, 6] == 0))
+    with pytest.raises(ConfigurationError, match="no positive of MA"):
+        require_all_labels(without)
+
+
+def test_a_loss_that_is_no_number_stops_with_the_cure() -> None:
+    stage = Stage(image=64, epochs=1, batch=2, lr=1e-3)
+    preset = load_preset("smoke")
+    model = RealMNet("5m", image=64)
+    with torch.no_grad():
+        next(model.head.parameters()).fill_(float("nan"))
+    learner = Learner(model, stage, preset.fit, number=0, steps=1)
+    with pytest.raises(ConfigurationError, match=r"lower fit\.stages\.0\.lr"):
+        learner.training_step((torch.rand(2, 3, 64, 64), torch.zeros(2, 7)), 0)
+
+
+def test_a_dry_run_prints_the_resolved_preset_and_writes_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train("realmnet", changes=["fit.seed=5"], dry_run=True, smoke=True, out=tmp_path / "run")
+    printed = msgspec.json.decode(capsys.readouterr().out, type=Preset)
+    assert printed.fit.seed == 5
+    assert printed.fit.stages[0].epochs == 1
+    assert not (tmp_path / "run").exists()
