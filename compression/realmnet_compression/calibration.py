@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Annotated, Final
+from collections.abc import Iterable, Sequence
+from typing import Annotated, Final, overload
 
 import msgspec
 import numpy as np
@@ -87,13 +87,36 @@ def require_development(split: Split) -> None:
         )
 
 
-def input_tensors(
-    prepared: PreparedSplit, spec: PreprocessSpec, rows: Iterable[int] | Rows
-) -> list[Float32Array]:
-    """Input tensors (1, 3, S, S) float32 of prepared pictures, as the device makes them."""
-    return [
-        to_tensor(np.ascontiguousarray(prepared.pictures[row]), spec)[np.newaxis] for row in rows
-    ]
+class InputTensors(Sequence[Float32Array]):
+    """Input tensors (1, 3, S, S) float32 of prepared pictures, made when asked for.
+
+    Args:
+        prepared: pictures of a table.
+        spec: the device's pre-processing; S is its size.
+        rows: which pictures, in which order; all where None.
+    """
+
+    def __init__(
+        self, prepared: PreparedSplit, spec: PreprocessSpec, rows: Iterable[int] | None = None
+    ) -> None:
+        self._prepared = prepared
+        self._spec = spec
+        self._rows = [int(row) for row in (range(len(prepared.split)) if rows is None else rows)]
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @overload
+    def __getitem__(self, place: int) -> Float32Array: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> InputTensors: ...
+
+    def __getitem__(self, place: int | slice) -> Float32Array | InputTensors:
+        if isinstance(place, slice):
+            return InputTensors(self._prepared, self._spec, self._rows[place])
+        picture = np.ascontiguousarray(self._prepared.pictures[self._rows[place]])
+        return to_tensor(picture, self._spec)[np.newaxis]
 
 
 def _by_source_in_turn(split: Split, order: npt.NDArray[np.int64]) -> list[int]:

@@ -133,12 +133,13 @@ def compare_answers(
     )
 
 
-def require_parity(parity: Parity, most_flips: float) -> None:
+def require_parity(parity: Parity, most_flips: float, table: str) -> None:
     """Return where few enough decisions differ.
 
     Args:
         parity: measured.
         most_flips: share of decisions, 0..1, below which it holds.
+        table: on which it was measured, for the error.
 
     Raises:
         GateFailed: too many differ, or an answer is not finite.
@@ -146,6 +147,7 @@ def require_parity(parity: Parity, most_flips: float) -> None:
     share = parity.flips / parity.decisions
     if not np.isfinite(parity.logits.largest) or not share < most_flips:
         raise GateFailed(
-            f"{parity}; fewer than {1000 * most_flips:g} of 1,000 are allowed: give layers back "
-            "to FP32 (quantisation.most_flips) or calibrate with more pictures"
+            f"on table '{table}' {parity}; fewer than {1000 * most_flips:g} of 1,000 are allowed: "
+            "lower quantisation.most_flips, so that more layers stay FP32, or calibrate with more "
+            "pictures"
         )

@@ -1,0 +1,105 @@
+"""What the manifest of a release says, and the proof that the bundle answers as it says."""
+
+from __future__ import annotations
+
+import datetime as dt
+import importlib.metadata
+from pathlib import Path
+from typing import Final
+
+from realmnet_benchmarks.records import Records
+from realmnet_compression.recipe import Recipe, VariantPlan
+from realmnet_runtime._version import __version__
+from realmnet_runtime.bundle import Bundle
+from realmnet_runtime.cpu import INT8_DOT_PRODUCT, instruction_sets
+from realmnet_runtime.errors import GateFailed
+from realmnet_runtime.files import sha256_of
+from realmnet_runtime.manifest import Model, OperatingPoint, Provenance, Variant
+from realmnet_runtime.predictor import Predictor
+from realmnet_runtime.selftest import run_selftest
+from realmnet_training.checkpoint import CheckpointFacts
+from realmnet_training.model import RealMNet
+
+MODEL_FILE: Final = "models/realmnet-int8.onnx"
+_LIBRARIES: Final = (
+    "torch",
+    "timm",
+    "onnx",
+    "onnxruntime",
+    "openvino",
+    "numpy",
+    "opencv-python",
+)
+
+
+def describe_model(recipe: Recipe, model: RealMNet) -> Model:
+    """What was trained, with the statement every answer carries."""
+    heads = len(model.head.temperatures)
+    return Model(
+        name=recipe.name,
+        version=recipe.version,
+        architecture=(
+            f"TinyViT-{model.size.upper()} with class-specific residual attention, {heads} heads, "
+            f"lambda {model.head.lam:g}, {model.image} x {model.image} pixels"
+        ),
+        parameters=sum(parameter.numel() for parameter in model.parameters()),
+        notice=recipe.notice,
+    )
+
+
+def describe_variant(plan: VariantPlan, point: OperatingPoint) -> Variant:
+    """One way to run the INT8 file; INT8 arithmetic only where the CPU has it."""
+    return Variant(
+        name=plan.name,
+        engine=plan.engine,
+        precision="int8",
+        execution_precision=plan.execution,
+        artifact=MODEL_FILE,
+        operating_point=point,
+        oldest_engine=plan.oldest_engine,
+        cpu_requires=tuple(sorted(INT8_DOT_PRODUCT)) if plan.execution == "int8" else (),
+    )
+
+
+def describe_provenance(
+    recipe: Recipe, facts: CheckpointFacts, file: Path, records: Records
+) -> Provenance:
+    """Where the bundle comes from: weights, tables by digest, software."""
+    digests = {name: split.digest for name, split in facts.splits.items()}
+    for name in (recipe.development, *recipe.evidence):
+        digests[name] = records[name].digest
+    software = {name: importlib.metadata.version(name) for name in _LIBRARIES}
+    return Provenance(
+        created=dt.datetime.now(dt.UTC).date().isoformat(),
+        trained_on=recipe.trained_on,
+        command=recipe.command,
+        toolkit_version=__version__,
+        checkpoint_sha256=sha256_of(file),
+        data_sha256=digests,
+        software={**software, **{f"training {k}": v for k, v in facts.software.items()}},
+    )
+
+
+def prove(made: Path, recipe: Recipe) -> str:
+    """Check the size and run the self-test of every variant; return the bundle's digest.
+
+    Raises:
+        GateFailed: the file is too large, a self-test fails, or this CPU cannot run a variant and
+            so cannot vouch for it.
+    """
+    size = made.stat().st_size
+    if size > recipe.limits.bundle_bytes:
+        raise GateFailed(
+            f"the bundle holds {size:,} bytes; {recipe.limits.bundle_bytes:,} are allowed: fewer "
+            "or smaller golden cases, or a smaller model"
+        )
+    with Bundle.open(made) as bundle:
+        for variant in bundle.manifest.variants:
+            if variant.cpu_requires and instruction_sets().isdisjoint(variant.cpu_requires):
+                raise GateFailed(
+                    f"this CPU cannot run variant '{variant.name}' and so cannot vouch for it; "
+                    f"release on one with {' or '.join(variant.cpu_requires)}"
+                )
+            with Predictor.open(bundle, variant=variant.name) as predictor:
+                run_selftest(predictor).require_passed()
+        return bundle.digest

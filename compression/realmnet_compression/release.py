@@ -1,0 +1,317 @@
+"""From a checkpoint to a released bundle, or to a refusal that says why."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from realmnet_benchmarks.records import Records, read_psmm
+from realmnet_compression.answers import ask
+from realmnet_compression.bundle_facts import (
+    MODEL_FILE,
+    describe_model,
+    describe_provenance,
+    describe_variant,
+    prove,
+)
+from realmnet_compression.calibration import InputTensors, choose_calibration, require_development
+from realmnet_compression.export_onnx import export_onnx
+from realmnet_compression.golden import Candidate, clearest, draw_candidates
+from realmnet_compression.matched_point import match_operating_point
+from realmnet_compression.measured import (
+    REFERENCE,
+    Files,
+    TableAnswers,
+    answer_all,
+    compare_all,
+    evidence_of,
+    measure_answers,
+    require_limits,
+    require_reference,
+)
+from realmnet_compression.parity import Parity, decide
+from realmnet_compression.quantise import Check, QuantiseReport, quantise
+from realmnet_compression.recipe import Recipe, VariantPlan
+from realmnet_runtime.errors import ConfigurationError, MissingPath, UsageError
+from realmnet_runtime.files import write_atomically
+from realmnet_runtime.manifest import (
+    Evidence,
+    GoldenAnswer,
+    GoldenCase,
+    OperatingPoint,
+)
+from realmnet_runtime.writer import SUFFIX, write_bundle
+from realmnet_training.checkpoint import CheckpointFacts, load_checkpoint
+from realmnet_training.model import RealMNet
+from realmnet_training.operating_points import arrays_of, fit_operating_point
+from realmnet_training.prepared import PreparedSplit, prepare_split
+from realmnet_training.run_folder import RunFolder
+
+_WORKERS: Final = 2
+
+
+class ReleaseReport(msgspec.Struct, frozen=True):
+    """What a release did and measured.
+
+    Attributes:
+        bundle: path written.
+        bundle_sha256: digest of its manifest, the bundle's identity.
+        bytes: of the file.
+        quantisation: what became of the products.
+        parity: comparisons by table.
+        average_precision: macro average precision by table and variant.
+    """
+
+    bundle: str
+    bundle_sha256: str
+    bytes: int
+    quantisation: QuantiseReport
+    parity: dict[str, tuple[Parity, ...]]
+    average_precision: dict[str, dict[str, float]]
+
+
+def find_checkpoint(path: Path) -> Path:
+    """The checkpoint file of a run folder, or the file itself.
+
+    Raises:
+        MissingPath: neither.
+    """
+    found = RunFolder(path).checkpoint if path.is_dir() else path
+    if not found.is_file():
+        raise MissingPath(f"no checkpoint '{found}'; give the folder or file of `realmnet train`")
+    return found
+
+
+def release(
+    recipe: Recipe, checkpoint: Path, data: Path, out: Path, *, cache: Path | None = None
+) -> ReleaseReport:
+    """Make a bundle; every limit of the recipe holds, or nothing is written.
+
+    Args:
+        recipe: what to make and what must hold.
+        checkpoint: folder or file of `realmnet train`.
+        data: data set in the released PSMM layout, with the recipe's tables.
+        out: file to write, ending in `.realmnet`.
+        cache: folder of prepared pictures; temporary where None.
+
+    Raises:
+        UsageError, MissingPath, ConfigurationError: arguments that do not fit together.
+        GateFailed: a limit does not hold.
+        OutputError: the bundle could not be written.
+    """
+    if out.suffix != SUFFIX:
+        raise UsageError(f"bundle '{out.name}' must be named *{SUFFIX}; `realmnet bundle` unpacks")
+    file = find_checkpoint(checkpoint)
+    model, facts = load_checkpoint(file)
+    _require_fit(recipe, facts)
+    records = read_psmm(data, facts.label_set)
+    tables = [records[name] for name in recipe.evidence]
+    require_development(records[recipe.development])
+    with tempfile.TemporaryDirectory(prefix="realmnet-") as folder:
+        making = _Making(recipe, facts, records, Path(folder), cache or Path(folder) / "cache")
+        files, quantisation = making.files(model)
+        points = making.operating_points(files)
+        parity: dict[str, tuple[Parity, ...]] = {}
+        precision: dict[str, dict[str, float]] = {}
+        evidence: list[Evidence] = []
+        for place, table in enumerate(tables):
+            found = making.judge(files, points, table.name, first=place == 0)
+            parity[table.name], precision[table.name] = found.parity, found.average_precision
+            evidence += found.evidence
+        golden, pictures = making.golden(files, points)
+        made = Path(folder) / f"made{SUFFIX}"
+        write_bundle(
+            made,
+            files={MODEL_FILE: files.int8, **pictures},
+            model=describe_model(recipe, model),
+            labels=facts.label_set,
+            preprocess=facts.spec,
+            variants=[describe_variant(plan, points[plan.name]) for plan in recipe.variants],
+            provenance=describe_provenance(recipe, facts, file, records),
+            golden=golden,
+            evidence=evidence,
+        )
+        digest = prove(made, recipe)
+        raw = made.read_bytes()
+    write_atomically(out, raw)
+    return ReleaseReport(
+        bundle=str(out),
+        bundle_sha256=digest,
+        bytes=len(raw),
+        quantisation=quantisation,
+        parity=parity,
+        average_precision=precision,
+    )
+
+
+@dataclass(frozen=True)
+class _Judged:
+    parity: tuple[Parity, ...]
+    average_precision: dict[str, float]
+    evidence: list[Evidence]
+
+
+class _Making:
+    """The steps of one release, with what they share."""
+
+    def __init__(
+        self, recipe: Recipe, facts: CheckpointFacts, records: Records, folder: Path, cache: Path
+    ) -> None:
+        self._recipe = recipe
+        self._facts = facts
+        self._records = records
+        self._folder = folder
+        self._cache = cache
+        self._development = self._prepared(recipe.development)
+
+    def files(self, model: RealMNet) -> tuple[Files, QuantiseReport]:
+        """Export and quantise."""
+        fp32, int8 = self._folder / "fp32.onnx", self._folder / "int8.onnx"
+        export_onnx(model, fp32)
+        calibration, check = quantiser_pictures(self._development, self._recipe, self._facts)
+        report = quantise(
+            fp32, int8, list(calibration), check=check, settings=self._recipe.quantisation
+        )
+        return Files(fp32.read_bytes(), int8.read_bytes()), report
+
+    def operating_points(self, files: Files) -> dict[str, OperatingPoint]:
+        """The reference's point for F1 on development data, the variants' to decide like it."""
+        split = self._development.split
+        answers = self._answers(files, self._development, split.name)
+        fitted_on = (
+            f"{split.name}, {len(split)} pictures of {len(set(split.patients))} patients, "
+            f"sha256 {split.digest[:16]}"
+        )
+        labels = self._facts.label_set
+        logits = answers.reference.logits
+        points = {REFERENCE: fit_operating_point(logits, split.labels, labels, fitted_on)}
+        _, decisions = decide(logits, points[REFERENCE], labels)
+        for plan in self._recipe.variants:
+            points[plan.name] = match_operating_point(
+                answers.by_variant[plan.name].logits, split.labels, decisions, labels, fitted_on
+            )
+        return points
+
+    def judge(
+        self, files: Files, points: Mapping[str, OperatingPoint], table: str, *, first: bool
+    ) -> _Judged:
+        """Measure one evidence table and refuse where a limit does not hold."""
+        prepared = self._prepared(table)
+        answers = self._answers(files, prepared, table)
+        metrics = measure_answers(answers, points, prepared.split)
+        parities = compare_all(answers, points, self._recipe.variants, self._facts.label_set)
+        if first:
+            require_reference(metrics[REFERENCE], self._recipe.limits, table)
+        require_limits(parities, metrics, self._recipe.limits, table)
+        return _Judged(
+            parity=tuple(parities),
+            average_precision={name: found["ap_macro"] for name, found in metrics.items()},
+            evidence=evidence_of(prepared.split, metrics, parities, len(prepared.refused)),
+        )
+
+    def golden(
+        self, files: Files, points: Mapping[str, OperatingPoint]
+    ) -> tuple[list[GoldenCase], dict[str, bytes]]:
+        """Golden cases, and their pictures by path in the bundle."""
+        plan = self._recipe.golden
+        labels = self._facts.label_set
+        candidates = draw_candidates(plan, self._facts.spec)
+        tensors = [candidate.tensor for candidate in candidates]
+        probabilities: dict[str, npt.NDArray[np.float64]] = {}
+        margins = np.full(len(candidates), np.inf)
+        for variant in self._recipe.variants:
+            raw = ask(
+                files.int8,
+                variant.engine,
+                variant.execution,
+                tensors,
+                labels=len(labels),
+                threads=self._recipe.threads,
+            )
+            point = points[variant.name]
+            probabilities[variant.name], _ = decide(raw.logits, point, labels)
+            distance = np.abs(probabilities[variant.name] - arrays_of(point, labels)[1])
+            margins = np.minimum(margins, distance.min(axis=1) / self._tolerance(variant))
+        kept = clearest(candidates, margins, plan)
+        cases = [self._golden_case(candidates[place], place, probabilities) for place in kept]
+        return cases, {case.image: candidates[p].png for case, p in zip(cases, kept, strict=True)}
+
+    def _golden_case(
+        self,
+        candidate: Candidate,
+        place: int,
+        probabilities: Mapping[str, npt.NDArray[np.float64]],
+    ) -> GoldenCase:
+        return GoldenCase(
+            name=candidate.name,
+            image=f"golden/{candidate.name}.png",
+            box=candidate.box,
+            box_tolerance=self._recipe.golden.box_tolerance,
+            tensor_sha256=candidate.digest,
+            answers=tuple(
+                GoldenAnswer(
+                    variant=variant.name,
+                    probabilities=tuple(probabilities[variant.name][place].tolist()),
+                    tolerance=self._tolerance(variant),
+                )
+                for variant in self._recipe.variants
+            ),
+        )
+
+    def _tolerance(self, variant: VariantPlan) -> float:
+        plan = self._recipe.golden
+        return plan.tolerance_int8 if variant.execution == "int8" else plan.tolerance_fp32
+
+    def _prepared(self, table: str) -> PreparedSplit:
+        return prepare_split(self._records[table], self._facts.spec, self._cache, _WORKERS)
+
+    def _answers(self, files: Files, prepared: PreparedSplit, table: str) -> TableAnswers:
+        return answer_all(
+            files,
+            self._recipe.variants,
+            InputTensors(prepared, self._facts.spec),
+            table=table,
+            labels=len(self._facts.label_set),
+            threads=self._recipe.threads,
+        )
+
+
+def quantiser_pictures(
+    development: PreparedSplit, recipe: Recipe, facts: CheckpointFacts
+) -> tuple[Sequence[npt.NDArray[np.float32]], Check]:
+    """Calibration tensors, and other development pictures on which decisions must hold.
+
+    Raises:
+        UsageError: not development data, or no picture is left to check on.
+        ConfigurationError: a label with too few pictures.
+    """
+    chosen = choose_calibration(development.split, recipe.calibration)
+    others = np.setdiff1d(np.arange(len(development.split)), chosen)
+    shuffled = np.random.default_rng(recipe.calibration.seed).permutation(others)
+    temperatures, thresholds = arrays_of(facts.operating_point, facts.label_set)
+    check = Check(
+        tensors=InputTensors(development, facts.spec, shuffled[: recipe.check_pictures]),
+        logit_thresholds=temperatures * np.log(thresholds / np.maximum(1.0 - thresholds, 1e-12)),
+    )
+    return InputTensors(development, facts.spec, chosen), check
+
+
+def _require_fit(recipe: Recipe, facts: CheckpointFacts) -> None:
+    if facts.label_set.name != recipe.label_set:
+        raise ConfigurationError(
+            f"the checkpoint answers label set '{facts.label_set.name}' "
+            f"({', '.join(facts.label_set.names)}); recipe '{recipe.name}' releases "
+            f"'{recipe.label_set}': use the recipe of that label set"
+        )
+    if not facts.finished or facts.operating_point is None:
+        raise ConfigurationError(
+            f"the checkpoint stopped after {facts.epochs} epochs, before its preset's end; finish "
+            "it with `realmnet train --resume`"
+        )
