@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import lru_cache
+from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-FloatPlane = npt.NDArray[np.float32]
+# float32 throughout. numpy's stubs widen `float32 scalar * float32 array` to float64 under some
+# type checkers, so the alias promises only what all of them can follow.
+FloatPlane = npt.NDArray[np.floating[Any]]
 BoolPlane = npt.NDArray[np.bool_]
-Points = npt.NDArray[np.float32]
+Points = npt.NDArray[np.floating[Any]]
 
 TILE = 1024
 _LARGE = 1024
