@@ -93,7 +93,7 @@ class OnnxRuntimeBackend:
             raise UsageError("this onnxruntime backend is closed; open the predictor again")
         check_tensor(tensor, self._size)
         logits, score_maps = self._session.run([LOGITS, SCORE_MAPS], {self._input: tensor})
-        return logits, score_maps
+        return np.asarray(logits, np.float32), np.asarray(score_maps, np.float32)
 
     def close(self) -> None:
         """Free the model; closing twice does nothing."""

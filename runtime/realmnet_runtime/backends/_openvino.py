@@ -33,6 +33,7 @@ _FLOAT_HINTS: Final = {"fp32": "f32", "int8": "f32", "fp16": "f16"}
 # Accepted by the CPU plugin but absent from its list of supported properties: used only where an
 # INT8 file is to be computed in FP32, and what it did is read off the compiled model's kernels.
 _LOW_PRECISION: Final = "LP_TRANSFORMS_MODE"
+_DYNAMIC_QUANTISATION: Final = "DYNAMIC_QUANTIZATION_GROUP_SIZE"
 _PRODUCTS: Final = frozenset(
     {"Convolution", "Deconvolution", "FullyConnected", "MatMul", "ScaledDotProductAttention"}
 )
@@ -50,6 +51,7 @@ _SETTINGS: Final = (
     "INFERENCE_NUM_THREADS",
     "ENABLE_CPU_PINNING",
     "EXECUTION_DEVICES",
+    _DYNAMIC_QUANTISATION,
 )
 
 
@@ -98,6 +100,9 @@ def _compile(
         "INFERENCE_NUM_THREADS": request.threads,
         # Pinned threads would fight with the camera's own software for the same cores.
         "ENABLE_CPU_PINNING": False,
+        # Else products with INT8 weights and FP32 activations have their activations rounded to
+        # INT8 at run time, by ranges nobody calibrated; no kernel's name tells.
+        _DYNAMIC_QUANTISATION: 0,
     }
     if not low_precision:
         options[_LOW_PRECISION] = "NO"
@@ -130,9 +135,19 @@ def _compiled_products(compiled: openvino.CompiledModel) -> dict[str, int]:
     for node in compiled.get_runtime_model().get_ops():
         facts = node.get_rt_info()
         if facts["layerType"].astype(str) in _PRODUCTS:
-            kernel = facts["runtimePrecision"].astype(str)
-            counts[_KERNEL_NAMES.get(kernel, kernel)] += 1
+            counts[_arithmetic(facts)] += 1
     return dict(sorted(counts.items()))
+
+
+def _arithmetic(facts: openvino.RTMap) -> str:
+    """Precision of a node by its kernel's name, such as `brgemm_avx512_f32`, where that tells.
+
+    The node's own precision is that of its inputs: INT8 for compressed weights that the kernel
+    expands and multiplies in FP32.
+    """
+    kernel = facts["primitiveType"].astype(str).rpartition("_")[2].lower()
+    inputs = facts["runtimePrecision"].astype(str)
+    return _KERNEL_NAMES.get(kernel) or _KERNEL_NAMES.get(inputs, str(inputs))
 
 
 def _shapes(ports: Iterable[openvino.ConstOutput]) -> dict[str, tuple[int | None, ...]]:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from realmnet_runtime._version import __version__
-from realmnet_runtime.cli.outputs import ReaderGoneError, emit
+from realmnet_runtime.cli.outputs import ReaderGoneError, emit, say
 from realmnet_runtime.cli.verbs import VERBS, load_verb, verb_cure
 from realmnet_runtime.errors import (
     INTERRUPTED_EXIT_CODE,
@@ -118,9 +118,7 @@ def _absence(name: str) -> str:
 
 def _complain(text: str) -> None:
     with contextlib.suppress(OSError):
-        # A file's name may hold a line feed; an error is one line all the same.
-        sys.stderr.write(f"realmnet: {' '.join(text.splitlines())}\n")
-        sys.stderr.flush()
+        say(text)
 
 
 def _abandon_stdout() -> None:

@@ -47,7 +47,8 @@ def print_json(value: object) -> None:
 
 def say(text: str) -> None:
     """Tell a person something beside the results: on stderr."""
-    sys.stderr.write(f"realmnet: {text}\n")
+    # A file's name may hold a line feed; a message is one line all the same.
+    sys.stderr.write(f"realmnet: {' '.join(text.splitlines())}\n")
     sys.stderr.flush()
 
 

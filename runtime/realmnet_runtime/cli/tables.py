@@ -50,7 +50,7 @@ def prediction_table(title: str, prediction: Prediction, labels: LabelSet) -> Re
         found = label.name in prediction.findings
         table.add_row(
             label.name,
-            label.meaning,
+            Text(label.meaning),
             f"{probability:.3f} {_bar(probability)}",
             f"{prediction.thresholds[label.name]:.3f}",
             "yes" if found else "",
@@ -65,7 +65,8 @@ def facts_table(facts: dict[str, Any]) -> Table:
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in facts.items():
-        table.add_row(name, str(value))
+        # As text: rich would take the brackets of an extra for its own markup.
+        table.add_row(name, Text(str(value)))
     return table
 
 

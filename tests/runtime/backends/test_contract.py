@@ -211,3 +211,68 @@ def test_the_table_names_classes_that_exist() -> None:
         assert spec is not None, name
         if name in installed_engines():
             assert load_engine(name).__name__ == attribute  # type: ignore[attr-defined]
+
+
+def weights_only_model(size: int = 64, labels: int = 7) -> bytes:
+    """INT8 weights and FP32 activations, as a transformer's layers are often stored."""
+    onnx = pytest.importorskip("onnx")
+    helper, numpy_helper = onnx.helper, onnx.numpy_helper
+    random = np.random.default_rng(9)
+    nodes, constants = [], []
+
+    def constant(name: str, value: np.ndarray) -> str:
+        constants.append(numpy_helper.from_array(value, name))
+        return name
+
+    def product(value: str, inner: int, outer: int, out: str) -> None:
+        weight = random.normal(size=(inner, outer)).astype(np.float32) / inner**0.5
+        steps = (np.abs(weight).max(axis=0) / 127).astype(np.float32)
+        stored = constant(f"{out}_q", np.rint(weight / steps).astype(np.int8))
+        scale = constant(f"{out}_step", steps)
+        zero = constant(f"{out}_zero", np.zeros(outer, np.int8))
+        nodes.append(
+            helper.make_node("DequantizeLinear", [stored, scale, zero], [f"{out}_w"], axis=1)
+        )
+        nodes.append(helper.make_node("MatMul", [value, f"{out}_w"], [out]))
+
+    cells = size // 4
+    tokens = constant("tokens", np.array([1, cells * cells, 48], np.int64))
+    nodes.append(helper.make_node("Reshape", ["image", tokens], ["patches"]))
+    product("patches", 48, 256, "a")
+    nodes.append(helper.make_node("Relu", ["a"], ["b"]))
+    product("b", 256, 256, "c")
+    nodes.append(helper.make_node("Relu", ["c"], ["d"]))
+    product("d", 256, labels, "e")
+    nodes.append(helper.make_node("Transpose", ["e"], ["f"], perm=[0, 2, 1]))
+    maps = constant("maps", np.array([1, labels, cells, cells], np.int64))
+    nodes.append(helper.make_node("Reshape", ["f", maps], ["score_maps"]))
+    positions = constant("positions", np.array([2, 3], np.int64))
+    nodes.append(helper.make_node("ReduceMean", ["score_maps", positions], ["logits"], keepdims=0))
+    kind = onnx.TensorProto.FLOAT
+    graph = helper.make_graph(
+        nodes,
+        "weights-only",
+        [helper.make_tensor_value_info("image", kind, [1, 3, size, size])],
+        [
+            helper.make_tensor_value_info("logits", kind, [1, labels]),
+            helper.make_tensor_value_info("score_maps", kind, [1, labels, cells, cells]),
+        ],
+        constants,
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)])
+    model.ir_version = 10
+    onnx.checker.check_model(model, full_check=True)
+    return bytes(model.SerializeToString())
+
+
+def test_activations_nobody_quantised_stay_as_they_are(engine: str) -> None:
+    """Engines may round them to INT8 at run time unless told not to, and no kernel's name tells."""
+    content = weights_only_model()
+    request = EngineRequest(precision="fp32", threads=1, size=64, labels=7)
+    backend = open_backend(engine, content, request, "1.0")
+    assert backend.facts.products == {"fp32": 3}
+    for tensor in tensors(3, 64):
+        logits, score_maps = backend.infer(tensor)
+        expected_logits, expected_maps = reference(content, tensor)
+        np.testing.assert_allclose(logits, expected_logits, rtol=0, atol=1e-5)
+        np.testing.assert_allclose(score_maps, expected_maps, rtol=0, atol=1e-5)

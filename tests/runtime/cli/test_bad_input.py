@@ -270,7 +270,10 @@ def test_no_engine_at_all_is_3(
     done = realmnet_process("predict", eye_file, "--bundle", tiny_bundle, absent=engines)
     assert (done.code, done.out) == (3, "")
     assert "pip install 'realmnet-runtime[" in done.one_line()
-    assert realmnet_process("doctor", absent=engines).code == 3
+    doctor = realmnet_process("doctor", absent=engines)
+    assert doctor.code == 3
+    for engine in engines:
+        assert f"pip install 'realmnet-runtime[{engine}]'" in " ".join(doctor.out.split())
 
 
 def test_the_command_without_its_extra_says_which_install(
@@ -280,3 +283,14 @@ def test_the_command_without_its_extra_says_which_install(
         done = realmnet_process("predict", eye_file, absent={extra})
         assert (done.code, done.out) == (2, "")
         assert "pip install 'realmnet-runtime[cli]'" in done.one_line()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="other systems allow no line feed in a name")
+def test_a_name_with_a_line_feed_gives_one_line(
+    realmnet: Command, tiny_bundle: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "two\nlines.png"
+    path.write_bytes(b"no picture, whatever the name says")
+    done = realmnet("predict", path, "--bundle", tiny_bundle)
+    assert done.code == 7
+    assert "two lines.png" in done.one_line()
