@@ -18,5 +18,5 @@ class SameVersion(MetadataHookInterface):
         text = (Path(self.root) / VERSION_FILE).read_text(encoding="utf-8")
         match = re.search(r'^__version__ = "([^"]+)"$', text, flags=re.MULTILINE)
         if match is None:
-            raise ValueError(f"no __version__ in {VERSION_FILE}; write __version__ = \"x.y.z\"")
+            raise ValueError(f'no __version__ in {VERSION_FILE}; write __version__ = "x.y.z"')
         metadata["dependencies"] = [f"realmnet-runtime=={match[1]}"]
