@@ -107,15 +107,23 @@ def test_a_directory_without_images_is_2(
     assert "no pictures" in done.one_line()
 
 
-@pytest.mark.parametrize("option", ["--output", "--overlay"])
-@pytest.mark.parametrize("place", ["no/such/folder/x", "eye.png/x", "/proc/x"])
+@pytest.mark.parametrize(
+    ("option", "place"),
+    [
+        ("--output", "no/such/folder/x"),
+        ("--output", "eye.png/x"),
+        ("--output", "."),
+        ("--output", "/proc/x"),
+        ("--overlay", "eye.png"),
+        ("--overlay", "eye.png/x"),
+        ("--overlay", "/proc/x"),
+    ],
+)
 def test_an_unwritable_output_is_8_before_any_work(
     option: str, place: str, realmnet: Command, eye_file: Path, tmp_path: Path
 ) -> None:
     if place.startswith("/proc") and not Path("/proc").is_dir():
         pytest.skip("no /proc")
-    if option == "--overlay" and place.startswith("no/"):
-        pytest.skip("a directory for overlays is made")
     # Not even the bundle is opened: this one does not exist.
     words = ["predict", eye_file, "--bundle", tmp_path / "absent", option, tmp_path / place]
     done = realmnet(*words, "--json")
