@@ -1,0 +1,70 @@
+"""A small network that has learnt something, its exported file, and pictures to ask about."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from hypothesis import settings
+
+from realmnet_compression.export_onnx import export_onnx
+from realmnet_training.losses import binary_cross_entropy
+from realmnet_training.model import RealMNet
+
+SIZE = 64
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
+
+Float32Array = npt.NDArray[np.float32]
+
+
+def structured_pictures(count: int, seed: int) -> tuple[Float32Array, Float32Array]:
+    """(N, 3, 64, 64) pictures of stripes and blobs, and 7 targets that can be read off them."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[0:SIZE, 0:SIZE].astype(np.float32) / SIZE
+    images = np.empty((count, 3, SIZE, SIZE), np.float32)
+    targets = rng.integers(0, 2, (count, 7)).astype(np.float32)
+    for image, target in zip(images, targets, strict=True):
+        level = 0.3 + 0.2 * target[0]
+        stripes = target[1] * np.sin(x * 60) + target[2] * np.sin(y * 60)
+        blob = np.exp(-((x - 0.25 - 0.5 * target[3]) ** 2 + (y - 0.5) ** 2) * 40)
+        shades = np.array([level, level * (0.4 + 0.4 * target[4]), 0.1 + 0.3 * target[5]])
+        picture = shades[:, None, None] + 0.1 * stripes + (0.2 + 0.2 * target[6]) * blob
+        image[:] = np.clip(picture + rng.normal(0, 0.02, picture.shape), 0, 1)
+    return images, targets
+
+
+@pytest.fixture(scope="session")
+def trained() -> RealMNet:
+    """A 5M network at 64 px after a few steps: batch norms calibrated, logits that vary."""
+    torch.manual_seed(0)
+    model = RealMNet("5m", SIZE)
+    images, targets = (torch.from_numpy(part) for part in structured_pictures(96, seed=1))
+    optimiser = torch.optim.AdamW(model.parameters(), 1e-3)
+    model.train()
+    for step in range(18):
+        rows = slice(step % 6 * 16, step % 6 * 16 + 16)
+        loss = binary_cross_entropy(model(images[rows])[0], targets[rows])
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    with torch.no_grad():
+        for _ in range(4):
+            model(images)
+    return model.eval()
+
+
+@pytest.fixture(scope="session")
+def exported(trained: RealMNet, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The network's FP32 file."""
+    return export_onnx(trained, tmp_path_factory.mktemp("exported") / "fp32.onnx")
+
+
+@pytest.fixture(scope="session")
+def tensors() -> list[Float32Array]:
+    """24 pictures (1, 3, 64, 64) the network has not seen."""
+    images, _ = structured_pictures(24, seed=2)
+    return [image[np.newaxis] for image in images]

@@ -1,0 +1,188 @@
+"""The INT8 file: what is in it, that both engines compute it in INT8, and what it answers."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from numpy.typing import NDArray
+from onnx import numpy_helper
+
+from realmnet_compression.answers import ask
+from realmnet_compression.export_onnx import read_onnx, read_signature
+from realmnet_compression.products import find_products
+from realmnet_compression.quantise import Check, QuantiseReport, QuantiseSettings, quantise
+from realmnet_runtime.backends import EngineRequest, load_engine
+from realmnet_runtime.errors import ConfigurationError, GateFailed, UsageError
+from realmnet_runtime.manifest import Engine, Precision
+
+Float32Array = NDArray[np.float32]
+ONE_THREAD = QuantiseSettings(threads=1)
+
+
+@pytest.fixture(scope="module")
+def quantised(
+    exported: Path, tensors: list[Float32Array], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[bytes, QuantiseReport]:
+    path = tmp_path_factory.mktemp("quantised") / "int8.onnx"
+    report = quantise(exported, path, tensors[:12], settings=ONE_THREAD)
+    return path.read_bytes(), report
+
+
+def test_products_are_all_weights_outside_the_head(exported: Path) -> None:
+    products = find_products(onnx.load(exported).graph)
+    kinds = Counter(product.kind for product in products)
+
+    assert kinds == {"linear": 40, "depthwise": 15, "convolution": 12}
+    assert all(product.bias is not None for product in products)
+    assert not any(product.name.startswith("head") for product in products)
+
+
+def test_report_names_every_product_once(
+    exported: Path, quantised: tuple[bytes, QuantiseReport]
+) -> None:
+    _, report = quantised
+    names = [product.name for product in find_products(onnx.load(exported).graph)]
+
+    assert sorted([*report.int8, *report.weights_only, *report.given_back]) == sorted(names)
+    assert (len(report.int8), len(report.weights_only), report.given_back) == (52, 15, ())
+
+
+def test_weights_are_int8_and_the_file_is_small(
+    exported: Path, quantised: tuple[bytes, QuantiseReport]
+) -> None:
+    raw, _ = quantised
+    model = onnx.load_from_string(raw)
+    stored = {tensor.name: tensor for tensor in model.graph.initializer}
+    codes = [t for name, t in stored.items() if name.endswith("/codes") and "bias" not in name]
+
+    assert len(codes) == 67
+    assert {tensor.data_type for tensor in codes} == {onnx.TensorProto.INT8}
+    assert all(numpy_helper.to_array(tensor).min() >= -127 for tensor in codes)
+    assert len(raw) < exported.stat().st_size * 0.29
+    assert read_signature(model, "quantised").labels == 7
+
+
+def test_the_same_input_gives_the_same_bytes(
+    exported: Path,
+    tensors: list[Float32Array],
+    quantised: tuple[bytes, QuantiseReport],
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "again.onnx"
+    quantise(exported, path, tensors[:12], settings=ONE_THREAD)
+
+    assert path.read_bytes() == quantised[0]
+
+
+@pytest.mark.parametrize(
+    ("engine", "precision"),
+    [
+        ("onnxruntime", "int8"),
+        ("openvino", "int8"),
+        ("onnxruntime", "fp32"),
+        ("openvino", "fp32"),
+    ],
+)
+def test_one_file_runs_in_both_engines_and_both_arithmetics(
+    exported: Path,
+    tensors: list[Float32Array],
+    quantised: tuple[bytes, QuantiseReport],
+    engine: Engine,
+    precision: Precision,
+) -> None:
+    raw, _ = quantised
+    request = EngineRequest(precision=precision, threads=1, size=64, labels=7)
+    backend = load_engine(engine)(raw, request)
+    products = backend.facts.products
+    backend.close()
+    expected = ask(exported.read_bytes(), "onnxruntime", "fp32", tensors, labels=7, threads=1)
+    found = ask(raw, engine, precision, tensors, labels=7, threads=1)
+
+    assert (products.get("int8", 0) >= 40) == (precision == "int8")
+    spread = expected.logits.std(axis=0).mean()
+    assert np.abs(found.logits - expected.logits).mean() < 0.1 * spread
+
+
+def test_activations_go_back_until_decisions_hold(
+    exported: Path, tensors: list[Float32Array], tmp_path: Path
+) -> None:
+    check = Check(tensors=tensors[12:], logit_thresholds=median_logits(exported, tensors))
+    path = tmp_path / "int8.onnx"
+    loose = quantise(
+        exported,
+        path,
+        tensors[:12],
+        check=check,
+        settings=QuantiseSettings(threads=1, most_flips=1.0),
+    )
+    assert loose.given_back == ()
+    worst = max(loose.flips.values())
+    assert worst > 0.0, "thresholds at the median of each label should flip something"
+
+    strict = QuantiseSettings(threads=1, most_flips=worst * 0.7, ranked_on=2)
+    report = quantise(exported, path, tensors[:12], check=check, settings=strict)
+
+    assert report.given_back
+    assert max(report.flips.values()) <= strict.most_flips
+    assert not set(report.given_back) & set(report.int8)
+    written, _ = read_onnx(path)
+    pairs = sum(node.op_type == "QuantizeLinear" for node in written.graph.node)
+    assert pairs == len(report.int8)
+
+
+def median_logits(exported: Path, tensors: list[Float32Array]) -> NDArray[np.float64]:
+    answers = ask(
+        exported.read_bytes(),
+        "onnxruntime",
+        "fp32",
+        tensors[12:],
+        labels=7,
+        threads=1,
+    )
+    # just above the middle picture's own logit, so that it sits on the fence
+    return np.sort(answers.logits, axis=0)[6].astype(np.float64) + 1e-4
+
+
+def test_decisions_that_cannot_hold_stop_the_quantiser(
+    exported: Path, tensors: list[Float32Array], tmp_path: Path
+) -> None:
+    answers = ask(exported.read_bytes(), "onnxruntime", "fp32", tensors[12:], labels=7, threads=1)
+    # thresholds on the logits themselves: any disturbance flips a decision
+    fence = Check(tensors[12:13], answers.logits[0].astype(np.float64))
+    settings = QuantiseSettings(threads=1, most_flips=1e-9, ranked_on=1)
+    path = tmp_path / "int8.onnx"
+
+    with pytest.raises(GateFailed, match="nothing was written"):
+        quantise(exported, path, tensors[:4], check=fence, settings=settings)
+
+    assert not path.exists()
+
+
+def test_a_quantised_file_is_not_quantised_again(
+    tensors: list[Float32Array], quantised: tuple[bytes, QuantiseReport], tmp_path: Path
+) -> None:
+    path = tmp_path / "int8.onnx"
+    path.write_bytes(quantised[0])
+
+    with pytest.raises(ConfigurationError, match="quantised already"):
+        quantise(path, tmp_path / "twice.onnx", tensors[:2])
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [([], "no calibration pictures"), ([np.zeros((1, 3, 32, 32), np.float32)], "the file takes")],
+)
+def test_wrong_calibration_is_refused(
+    exported: Path, tmp_path: Path, wrong: list[Float32Array], message: str
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        quantise(exported, tmp_path / "x.onnx", wrong)
+
+
+def test_a_check_needs_pictures() -> None:
+    with pytest.raises(UsageError, match="no check pictures"):
+        Check(tensors=[], logit_thresholds=np.zeros(7))
