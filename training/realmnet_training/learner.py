@@ -81,16 +81,19 @@ class Learner(lightning.LightningModule):
                 kept.copy_(new)
 
     def on_train_epoch_start(self) -> None:
-        """Seed stochastic depth from seed, stage and epoch, so that a resumed run repeats it."""
-        torch.manual_seed(
-            int(
-                np.random.default_rng((self._fit.seed, self._number, self.current_epoch)).integers(
-                    2**31
-                )
-            )
-        )
+        """Forget the losses of the last epoch."""
         self.model.train()
         self._losses.clear()
+
+    def on_train_batch_start(self, batch: object, batch_idx: int) -> None:
+        """Seed stochastic depth from seed, stage, epoch and step, so that a resumed run repeats it.
+
+        Once an epoch is too seldom: making the loader's iterator draws from the same generator, and
+        a resumed run makes it at another moment.
+        """
+        del batch
+        place = (self._fit.seed, self._number, self.current_epoch, batch_idx)
+        torch.manual_seed(int(np.random.default_rng(place).integers(2**31)))
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         """Loss of one batch.
