@@ -19,7 +19,9 @@ from realmnet_runtime.errors import NoFieldOfView, UsageError
 
 _SMALLEST_SIDE = 32
 _SMALLEST_LIT_SIDE = 16
+_AREAS = 16
 _LEAST_CONTRAST = 3.0
+_LARGEST_ROUGHNESS = 0.5
 _PAPER_WHITE = 150.0
 _SUBPIXEL_BITS = 4
 
@@ -142,24 +144,31 @@ def _refuse_non_pictures(copy: WorkingCopy, lit: NDArray[np.float32]) -> None:
     part = copy.picture[y0:y1, x0:x1]
     if min(part.shape[:2]) < _SMALLEST_LIT_SIDE:
         raise NoFieldOfView(
-            f"no field of view: only {x1 - x0} x {y1 - y0} pixels of the picture are lit"
+            f"no field of view: the lit part of the picture is {(x1 - x0) * copy.factor} x "
+            f"{(y1 - y0) * copy.factor} pixels, too small or too narrow for a retina"
         )
-    green = cv2.extractChannel(part, 1)
-    areas = cv2.resize(green, (16, 16), interpolation=cv2.INTER_AREA)
-    contrast = float(areas.std())
+    green = np.ascontiguousarray(part[..., 1])
+    contrast = _contrast_between_areas(green)
     roughness = float(cv2.absdiff(green[:, 1:], green[:, :-1]).mean())
     if contrast < _LEAST_CONTRAST and roughness < _LEAST_CONTRAST:
         raise NoFieldOfView(
             f"no field of view: the picture is blank (its areas differ by {contrast:.1f} of 255)"
         )
-    palest = float(np.median(part[::4, ::4].min(axis=2)))
+    palest = float(np.median(part[::8, ::8].min(axis=2)))
     if palest > _PAPER_WHITE:
         raise NoFieldOfView(
             f"no field of view: most of the picture is white (its palest channel's median is "
             f"{palest:.0f} of 255), as a page or a screen is and a retina is not"
         )
-    if roughness > contrast:
+    if roughness > _LARGEST_ROUGHNESS * contrast:
         raise NoFieldOfView(
             f"no field of view: the picture is noise (neighbouring pixels differ by "
             f"{roughness:.1f}, whole areas by {contrast:.1f} of 255)"
         )
+
+
+def _contrast_between_areas(green: NDArray[np.uint8]) -> float:
+    """Standard deviation over 16 by 16 areas, in grey levels."""
+    rows, columns = (side // _AREAS for side in green.shape)
+    whole = green[: rows * _AREAS, : columns * _AREAS]
+    return float(cv2.resize(whole, (_AREAS, _AREAS), interpolation=cv2.INTER_AREA).std())
