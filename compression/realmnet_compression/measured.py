@@ -152,13 +152,17 @@ def evidence_of(
     metrics: Mapping[str, MultilabelMetrics],
     parities: Sequence[Parity],
     refused: int,
+    measured_on: str,
 ) -> list[Evidence]:
     """Figures for the manifest, one entry for each variant and the reference."""
     against = {p.variant: p for p in parities if p.reference == REFERENCE}
     entries = []
     for name, found in metrics.items():
         figures = flatten(found, split.label_set.names)
-        note = f"{len(set(split.patients))} patients, {refused} pictures refused"
+        note = (
+            f"measured on {measured_on}; {len(set(split.patients))} patients, "
+            f"{refused} pictures refused"
+        )
         if name in against:
             parity = against[name]
             figures["flips_per_thousand"] = parity.flips_per_thousand

@@ -89,6 +89,7 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         name, version: of the released model.
         notice: statement that every answer carries.
         trained_on: one sentence on the training data.
+        measured_on: what the evidence tables show, said beside every figure.
         command: the documented command that makes the bundle again.
         variants: ways to run the INT8 file, in the manifest's order.
         limits: what must hold.
@@ -104,6 +105,7 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     version: str
     notice: str
     trained_on: str
+    measured_on: str
     command: str
     variants: tuple[VariantPlan, ...]
     limits: Limits

@@ -213,7 +213,13 @@ class _Making:
         return _Judged(
             parity=tuple(parities),
             average_precision={name: found["ap_macro"] for name, found in metrics.items()},
-            evidence=evidence_of(prepared.split, metrics, parities, len(prepared.refused)),
+            evidence=evidence_of(
+                prepared.split,
+                metrics,
+                parities,
+                len(prepared.refused),
+                self._recipe.measured_on,
+            ),
         )
 
     def golden(
