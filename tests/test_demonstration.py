@@ -1,0 +1,77 @@
+"""The bundle that comes with the toolkit: small, whole, honest about what it is, and right."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from realmnet_benchmarks import DEMONSTRATION_BUNDLE
+from realmnet_runtime import Bundle, Predictor
+from realmnet_runtime.backends import installed_engines
+from realmnet_runtime.default_bundle import find_default_bundle
+from realmnet_runtime.manifest import Evidence
+from realmnet_runtime.selftest import run_selftest
+
+NOTICE = "trained on synthetic phantoms: demonstrates the pipeline, diagnoses nothing"
+EXAMPLE = Path(__file__).resolve().parent.parent / "examples" / "phantom.jpg"
+REFERENCE = "fp32-reference"
+
+
+@pytest.fixture(scope="module")
+def bundle() -> Bundle:
+    return Bundle.open(DEMONSTRATION_BUNDLE)
+
+
+def figures(bundle: Bundle, table: str) -> dict[str, Evidence]:
+    return {e.variant: e for e in bundle.manifest.evidence if e.dataset == table}
+
+
+def test_it_is_the_default_and_at_most_eight_megabytes() -> None:
+    assert find_default_bundle() == DEMONSTRATION_BUNDLE
+    assert DEMONSTRATION_BUNDLE.stat().st_size <= 8_000_000
+
+
+def test_it_says_what_it_was_trained_and_measured_on(bundle: Bundle) -> None:
+    manifest = bundle.manifest
+    assert manifest.model.notice == NOTICE
+    assert "synthetic phantoms" in manifest.provenance.trained_on
+    assert all("synthetic phantoms" in evidence.note for evidence in manifest.evidence)
+
+
+def test_one_file_serves_both_engines_and_a_cpu_without_int8_instructions(bundle: Bundle) -> None:
+    variants = bundle.manifest.variants
+    assert len({variant.artifact for variant in variants}) == 1
+    for engine in ("openvino", "onnxruntime"):
+        of_engine = [variant for variant in variants if variant.engine == engine]
+        assert any(v.execution_precision == "int8" and v.cpu_requires for v in of_engine)
+        assert any(v.execution_precision == "fp32" and not v.cpu_requires for v in of_engine)
+
+
+def test_evidence_holds_the_limits_of_its_release(bundle: Bundle) -> None:
+    measured = figures(bundle, "test")
+    reference = measured.pop(REFERENCE)
+    assert reference.images >= 2_000
+    assert 0.80 <= reference.metrics["ap_macro"] <= 0.95
+    assert set(measured) == {variant.name for variant in bundle.manifest.variants}
+    for evidence in measured.values():
+        assert evidence.metrics["ap_macro"] >= reference.metrics["ap_macro"] - 0.01
+        assert evidence.metrics["flips_per_thousand"] < 10
+
+
+@pytest.mark.parametrize("variant", ["openvino-int8", "onnxruntime-int8", "onnxruntime-fp32"])
+def test_golden_cases_hold_here(bundle: Bundle, variant: str) -> None:
+    engine = bundle.variant(variant).engine
+    if engine not in installed_engines():
+        pytest.skip(f"{engine} is not installed")
+    with Predictor.open(bundle, engine=engine, variant=variant, threads=2) as predictor:
+        report = run_selftest(predictor)
+    report.require_passed()
+    assert report.cases == len(bundle.manifest.golden) >= 2
+
+
+def test_every_answer_carries_the_notice(bundle: Bundle) -> None:
+    with Predictor.open(bundle, threads=2) as predictor:
+        answer = predictor.predict(EXAMPLE).to_dict()
+    assert answer["notice"] == NOTICE
+    assert list(answer["probabilities"]) == list(bundle.manifest.labels.names)
