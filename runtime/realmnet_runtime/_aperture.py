@@ -22,7 +22,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realmnet_runtime._rim_path import IMPOSSIBLE, between_indices, closed_path
-from realmnet_runtime._surround import WorkingCopy, brightest_channel, lit_outline
+from realmnet_runtime._surround import (
+    WorkingCopy,
+    brightest_channel,
+    grey_quantile,
+    lit_outline,
+)
 
 # Radii are counted in steps of 0.0075, about 0.4 % of the lit width. The figures below were
 # chosen on real pictures and phantoms so that no answer hangs on any of them by less than a tenth.
@@ -92,7 +97,7 @@ def _rim_outline(copy: WorkingCopy, lit: NDArray[np.float32]) -> NDArray[np.floa
     before = np.floor(turns * _ANGLES).astype(int) % _ANGLES
     corners = vertices[is_open[before] & is_open[(before + 1) % _ANGLES]]
     outline = np.concatenate([_DIRECTIONS * radius[:, None], corners]) * half + centre
-    return cv2.convexHull(outline.astype(np.float32))[:, 0].astype(np.float32)
+    return np.asarray(cv2.convexHull(outline.astype(np.float32))[:, 0], np.float32)
 
 
 def _reach(outline: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -104,7 +109,8 @@ def _reach(outline: NDArray[np.float32]) -> NDArray[np.float64]:
     normal, offset = normal[keep] * np.sign(offset[keep])[:, None], np.abs(offset[keep])
     # Written out, since a matrix product would wake the threads of a linear-algebra library.
     along = _DIRECTIONS[:, :1] * normal[:, 0] + _DIRECTIONS[:, 1:] * normal[:, 1]
-    return np.where(along > 1e-9, offset / np.maximum(along, 1e-9), np.inf).min(axis=1)
+    leaves = np.where(along > 1e-9, offset / np.maximum(along, 1e-9), np.inf)
+    return np.asarray(leaves.min(axis=1), np.float64)
 
 
 def _along_rays(
@@ -121,8 +127,7 @@ def _along_rays(
     red, green = sampled[..., 0], sampled[..., 1]
     luminance = brightest_channel(sampled)
     # A picture's own brightness sets where contrast starts to count, so that dim angiograms work.
-    darker = np.bincount(luminance.ravel(), minlength=256).cumsum()
-    bright = int(np.searchsorted(darker, 0.95 * luminance.size))
+    bright = grey_quantile(luminance, 0.95)
     floor = float(np.clip(bright / 16.0, 2.0, 10.0))
     logarithm = np.log(np.arange(256) + floor).astype(np.float32)
     return logarithm[luminance], logarithm[green] - logarithm[red], floor

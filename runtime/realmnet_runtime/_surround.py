@@ -18,9 +18,9 @@ _PART_CELL = 4
 _NEIGHBOURHOOD = 9
 _NEIGHBOUR_SHARE = 0.6
 _BRIGHTEST_BLACK = 12
-_DARKEST_SURROUNDS = 8.0
-_BRIGHTEST_SURROUND = 48.0
-_LEVEL_TOLERANCE = 4.0
+_DARKEST_SURROUNDS = 8
+_BRIGHTEST_SURROUND = 48
+_LEVEL_TOLERANCE = 4
 _LEAST_ABOVE_SURROUND = 8.0
 
 
@@ -140,21 +140,32 @@ def surround_threshold(luminance: NDArray[np.uint8]) -> float:
         luminance: (h, w) uint8.
     """
     sides = (luminance[:2], luminance[-2:], luminance[:, :2], luminance[:, -2:])
-    ring = np.concatenate([side.ravel() for side in sides]).astype(np.float32)
-    level = float(np.percentile(ring, 10))
-    flat = ring[np.abs(ring - level) <= _LEVEL_TOLERANCE]
+    ring = np.concatenate([side.ravel() for side in sides])
+    level = grey_quantile(ring, 0.10)
+    flat = ring[np.abs(ring.astype(np.int16) - level) <= _LEVEL_TOLERANCE]
     spread = float(flat.std())
     # A dark vignette reaches the picture's edge too, but unlike a surround it is nowhere level.
     level_enough = flat.size >= 0.2 * ring.size and spread <= 2.0
     if level > _DARKEST_SURROUNDS and not (level <= _BRIGHTEST_SURROUND and level_enough):
-        level, spread = 0.0, 0.0
+        level, spread = 0, 0.0
     sparse = luminance[::4, ::4]
-    lit = sparse[sparse > level + 2.0]
-    bright = float(np.percentile(lit, 98)) if lit.size else 0.0
+    lit = sparse[sparse > level + 2]
+    bright = grey_quantile(lit, 0.98) if lit.size else 0
     # Optos surrounds sit near grey level 4 and compression stirs them by a few more; angiograms
     # are so dim that the same threshold would cut into them.
     least = float(np.clip(bright / 12.0, 3.0, 10.0))
-    return max(least, level + max(_LEAST_ABOVE_SURROUND, 4.0 * spread)) if level > 4.0 else least
+    return max(least, level + max(_LEAST_ABOVE_SURROUND, 4.0 * spread)) if level > 4 else least
+
+
+def grey_quantile(greys: NDArray[np.uint8], share: float) -> int:
+    """The least grey level that at least a share of the pixels do not exceed.
+
+    Args:
+        greys: uint8, at least one.
+        share: 0..1.
+    """
+    not_brighter = np.bincount(greys.ravel(), minlength=256).cumsum()
+    return int(np.searchsorted(not_brighter, share * greys.size))
 
 
 def lit_outline(copy: WorkingCopy) -> NDArray[np.float32]:

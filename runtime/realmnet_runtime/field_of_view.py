@@ -124,8 +124,11 @@ def find_field_of_view(image: NDArray[np.uint8]) -> FieldOfView:
 
 
 def _scaled_span(low: int, high: int, old: int, new: int) -> tuple[int, int]:
-    start = min(round(low * new / old), new - 1)
-    return start, max(round(high * new / old), start + 1)
+    start, stop = round(low * new / old), round(high * new / old)
+    if start < stop:
+        return start, stop
+    start = min(low * new // old, new - 1)
+    return start, start + 1
 
 
 def _filled(outline: NDArray[np.float32], height: int, width: int) -> NDArray[np.uint8]:
