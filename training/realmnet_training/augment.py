@@ -134,8 +134,8 @@ def mix_batch(
         return images, targets
     partner = random.permutation(len(images))
     if choice < config.mixup:
-        share = np.float32(random.beta(config.mixup_alpha, config.mixup_alpha))
-        mixed = share * images + (1 - share) * images[partner]
+        share = random.beta(config.mixup_alpha, config.mixup_alpha)
+        mixed = np.asarray(share * images + (1 - share) * images[partner], np.float32)
     else:
         height, width = images.shape[2:]
         cut = math.sqrt(1.0 - random.beta(config.cutmix_alpha, config.cutmix_alpha))
@@ -145,5 +145,5 @@ def mix_batch(
         place = np.s_[:, :, top : top + rows, left : left + columns]
         mixed = images.copy()
         mixed[place] = images[partner][place]
-        share = np.float32(1.0 - rows * columns / (height * width))
-    return mixed, share * targets + (1 - share) * targets[partner]
+        share = 1.0 - rows * columns / (height * width)
+    return mixed, np.asarray(share * targets + (1 - share) * targets[partner], np.float32)

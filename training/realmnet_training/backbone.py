@@ -26,7 +26,9 @@ SMALLEST_IMAGE: Final = 64
 class WindowAttention(Attention):
     """timm's attention without its cache of gathered position biases."""
 
-    def train(self, mode: bool = True) -> WindowAttention:
+    def train(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, mode: bool = True
+    ) -> WindowAttention:
         """Switch between training and evaluation, answering the module itself."""
         # timm's override answers None, which breaks chained calls such as `model.eval()`
         nn.Module.train(self, mode)

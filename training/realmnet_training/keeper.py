@@ -41,21 +41,21 @@ class EpochKeeper(Callback):
         self._epochs_before = epochs_before
         self._begun = self._last_line = time.monotonic()
 
-    def on_train_epoch_start(self, trainer: lightning.Trainer, module: object) -> None:
+    def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: object) -> None:
         """Start the clock."""
-        del trainer, module
+        del trainer, pl_module
         self._begun = self._last_line = time.monotonic()
 
     def on_train_batch_end(
         self,
         trainer: lightning.Trainer,
-        module: object,
+        pl_module: object,
         outputs: object,
         batch: object,
         batch_idx: int,
     ) -> None:
         """Print a line now and then."""
-        del module, batch
+        del pl_module, batch
         now = time.monotonic()
         if now - self._last_line < _SECONDS_BETWEEN_LINES:
             return
@@ -68,30 +68,30 @@ class EpochKeeper(Callback):
             f"about {rate * (steps - batch_idx - 1):.0f} s left in the epoch"
         )
 
-    def on_train_epoch_end(self, trainer: lightning.Trainer, module: object) -> None:
+    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: object) -> None:
         """Write metrics, checkpoint and resume file."""
-        if not isinstance(module, Learner) or module.metrics is None:
+        if not isinstance(pl_module, Learner) or pl_module.metrics is None:
             return
-        metrics = plain_metrics(module.metrics)
+        metrics = plain_metrics(pl_module.metrics)
         epoch = self._epochs_before + trainer.current_epoch + 1
         seconds = time.monotonic() - self._begun
         self._folder.append_metrics(
             {
                 "stage": self._number + 1,
                 "epoch": epoch,
-                "image": module.model.image,
-                "loss": module.mean_loss,
+                "image": pl_module.model.image,
+                "loss": pl_module.mean_loss,
                 "lr": trainer.optimizers[0].param_groups[0]["lr"],
                 "seconds": round(seconds, 1),
                 "development": metrics,
             }
         )
         say(
-            f"{self._where(trainer)} done in {seconds:.0f} s, loss {module.mean_loss:.3f}, "
-            f"development: mAP {module.metrics['ap_macro']:.4f}, "
-            f"AUROC {module.metrics['auroc_macro']:.4f}, F1 {module.metrics['f1_macro']:.4f}"
+            f"{self._where(trainer)} done in {seconds:.0f} s, loss {pl_module.mean_loss:.3f}, "
+            f"development: mAP {pl_module.metrics['ap_macro']:.4f}, "
+            f"AUROC {pl_module.metrics['auroc_macro']:.4f}, F1 {pl_module.metrics['f1_macro']:.4f}"
         )
-        model = module.best_model
+        model = pl_module.best_model
         save_checkpoint(
             self._folder.checkpoint,
             model,

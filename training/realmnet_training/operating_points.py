@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,7 +76,7 @@ def fit_temperatures(logits: NDArray[np.floating], labels: NDArray[np.integer]) 
     temperatures = np.ones(labels.shape[1])
     for label, column in enumerate(signed.T):
         if 0 < labels[:, label].sum() < len(labels):
-            best = minimize_scalar(
+            best: Any = minimize_scalar(
                 cost, bounds=_LOG_TEMPERATURE_RANGE, args=(column,), method="bounded"
             )
             temperatures[label] = np.exp(best.x)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import msgspec
 import typer
@@ -17,6 +17,9 @@ from realmnet_runtime.default_bundle import find_default_bundle
 from realmnet_runtime.errors import BackendUnavailable, IncompatibleError
 from realmnet_runtime.manifest import Manifest
 from realmnet_runtime.selection import choose_variant
+
+_HEADLINES: Final = ("ap_macro", "auroc_macro", "f1_macro", "flips_per_thousand")
+"""Figures shown to people; `--json` has them all."""
 
 
 def info(
@@ -71,9 +74,13 @@ def _facts(manifest: Manifest, digest: str, here: dict[str, str | None]) -> dict
             f"computed {variant.execution_precision}, {sizes[variant.artifact] / 1e6:.1f} MB{needs}"
         )
     for evidence in manifest.evidence:
-        figures = ", ".join(f"{name} {value:.4f}" for name, value in evidence.metrics.items())
-        facts[f"evidence {evidence.variant}"] = (
-            f"{figures} on {evidence.images} images of {evidence.dataset}; {evidence.note}"
+        figures = ", ".join(
+            f"{name} {evidence.metrics[name]:.4f}"
+            for name in _HEADLINES
+            if name in evidence.metrics
+        )
+        facts[f"{evidence.dataset}: {evidence.variant}"] = (
+            f"{figures} on {evidence.images} images; {evidence.note}"
         )
     facts["would run here"] = f"{here['variant'] or 'nothing'}: {here['reason']}"
     return facts
