@@ -65,6 +65,8 @@ def watch(
     watched.CopyFrom(model)
     present = {output.name for output in watched.graph.output}
     wanted = list(dict.fromkeys(names))
+    if not wanted:
+        return  # onnxruntime would answer every output to a question for none
     for name in wanted:
         if name not in present:
             watched.graph.output.append(

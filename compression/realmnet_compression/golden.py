@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from realmnet_benchmarks.phantoms import BALANCED, HOSPITALS, PhantomCase, draw_population, render
 from realmnet_compression.recipe import GoldenPlan
+from realmnet_runtime.boxes import Box
 from realmnet_runtime.errors import GateFailed, NoFieldOfView
 from realmnet_runtime.field_of_view import find_field_of_view
 from realmnet_runtime.images import read_image
@@ -38,7 +39,7 @@ class Candidate:
 
     case: PhantomCase
     png: bytes
-    box: tuple[int, int, int, int]
+    box: Box
     tensor: Float32Array
 
     @property

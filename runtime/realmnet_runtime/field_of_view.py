@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from realmnet_runtime._aperture import aperture_outline
 from realmnet_runtime._surround import WorkingCopy, lit_part
+from realmnet_runtime.boxes import Box, scale_box
 from realmnet_runtime.errors import NoFieldOfView, UsageError
 
 _SMALLEST_SIDE = 32
@@ -38,7 +39,7 @@ class FieldOfView:
         UsageError: the mask is not a picture's, or the box is empty or outside it.
     """
 
-    box: tuple[int, int, int, int]
+    box: Box
     mask: NDArray[np.bool_]
 
     def __post_init__(self) -> None:
@@ -80,8 +81,7 @@ class FieldOfView:
         rows, columns = self.mask.shape
         if (rows, columns) == (height, width):
             return self
-        x0, x1 = _scaled_span(self.box[0], self.box[2], columns, width)
-        y0, y1 = _scaled_span(self.box[1], self.box[3], rows, height)
+        x0, y0, x1, y1 = scale_box(self.box, (rows, columns), (height, width))
         mask = cv2.resize(
             self.mask.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST_EXACT
         ).astype(np.bool_)
@@ -121,14 +121,6 @@ def find_field_of_view(image: NDArray[np.uint8]) -> FieldOfView:
     mask = _filled(outline, height, width)
     x0, y0, span_x, span_y = cv2.boundingRect(mask)
     return FieldOfView(box=(x0, y0, x0 + span_x, y0 + span_y), mask=mask.view(np.bool_))
-
-
-def _scaled_span(low: int, high: int, old: int, new: int) -> tuple[int, int]:
-    start, stop = round(low * new / old), round(high * new / old)
-    if start < stop:
-        return start, stop
-    start = min(low * new // old, new - 1)
-    return start, start + 1
 
 
 def _filled(outline: NDArray[np.float32], height: int, width: int) -> NDArray[np.uint8]:

@@ -32,6 +32,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from realmnet_runtime.boxes import Box, scale_box
 from realmnet_runtime.errors import MissingPath, UnreadableImage, UsageError
 from realmnet_runtime.image_headers import PIXEL_LIMIT, ImageFormat, ImageHeader, read_header
 from realmnet_runtime.image_headers.header import TURNED
@@ -71,17 +72,10 @@ class DecodedImage:
     format: ImageFormat | Literal["array"]
     sha256: str
 
-    def to_original(self, box: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
-        """A half-open box (x0, y0, x1, y1) on `pixels`, in pixels of the original.
-
-        Sides go to the nearest pixel and stay at least one apart, as
-        `FieldOfView.scaled_to` does it.
-        """
-        height, width = self.original_size
+    def to_original(self, box: Box) -> Box:
+        """A half-open box (x0, y0, x1, y1) on `pixels`, in pixels of the original."""
         rows, columns = self.pixels.shape[:2]
-        x0, x1 = _scaled_span(box[0], box[2], columns, width)
-        y0, y1 = _scaled_span(box[1], box[3], rows, height)
-        return x0, y0, x1, y1
+        return scale_box(box, (rows, columns), self.original_size)
 
 
 def read_image(source: ImageSource, *, model_size: int | None = None) -> NDArray[np.uint8]:
@@ -246,8 +240,3 @@ def _upright(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
     # OpenCV's flip codes: 0 upside down, 1 mirrored, -1 both.
     flip = {2: 1, 3: -1, 4: 0, 6: 1, 7: -1, 8: 0}.get(orientation)
     return pixels if flip is None else np.asarray(cv2.flip(pixels, flip), np.uint8)
-
-
-def _scaled_span(low: int, high: int, old: int, new: int) -> tuple[int, int]:
-    start = min(round(low * new / old), new - 1)
-    return start, max(round(high * new / old), start + 1)

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
+from realmnet_runtime.boxes import Box
 from realmnet_runtime.errors import ConfigurationError, IncompatibleError, IntegrityError
 from realmnet_runtime.files import path_fault, sha256_of
 from realmnet_runtime.labels import LabelSet
@@ -121,7 +122,7 @@ class GoldenCase(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     name: str
     image: str
-    box: tuple[int, int, int, int]
+    box: Box
     box_tolerance: Annotated[int, msgspec.Meta(ge=0)]
     tensor_sha256: Digest
     answers: tuple[GoldenAnswer, ...]

@@ -10,6 +10,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from realmnet_runtime.boxes import Box
 from realmnet_runtime.field_of_view import FieldOfView
 from realmnet_runtime.manifest import Engine
 
@@ -55,7 +56,7 @@ class Prediction:
     staphyloma: bool | None
     pathologic_myopia: bool | None
     inconsistencies: tuple[str, ...]
-    box: tuple[int, int, int, int]
+    box: Box
     aperture: FieldOfView
     original_size: tuple[int, int]
     score_maps: NDArray[np.float32]

@@ -16,7 +16,8 @@ from realmnet_benchmarks.phantoms.covers import paint_covers
 from realmnet_benchmarks.phantoms.fields import BoolPlane, FloatPlane, grain
 from realmnet_benchmarks.phantoms.optics import expose, gaze
 from realmnet_benchmarks.phantoms.streams import stream
-from realmnet_benchmarks.phantoms.window import Box, Window, box_of, place_window
+from realmnet_benchmarks.phantoms.window import Window, box_of, place_window
+from realmnet_runtime.boxes import Box
 from realmnet_runtime.errors import ConfigurationError, RealmnetError
 
 MINIMUM_SIDE: Final = 96

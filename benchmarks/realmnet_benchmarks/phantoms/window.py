@@ -16,9 +16,9 @@ import numpy as np
 from realmnet_benchmarks.phantoms.cases import PhantomCase
 from realmnet_benchmarks.phantoms.fields import BoolPlane, FloatPlane
 from realmnet_benchmarks.phantoms.streams import stream
+from realmnet_runtime.boxes import Box
 
 Form = Literal["oval", "frame"]
-Box = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
