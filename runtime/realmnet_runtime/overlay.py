@@ -68,7 +68,7 @@ def encode_png(image: NDArray[np.uint8]) -> bytes:
 
 
 def _draw_field_of_view(picture: NDArray[np.uint8], prediction: Prediction, factor: int) -> None:
-    line = max(2, round(picture.shape[0] / 700))
+    line = max(2, round(picture.shape[0] / 450))
     outlines, _ = cv2.findContours(
         prediction.field_of_view.mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE
     )

@@ -150,6 +150,7 @@ class Stage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         batch: images per step and device.
         lr: highest learning rate.
         lr_end: learning rate at the end of the cosine.
+        cosine_by: whether the cosine falls at every step, or at every epoch as in the paper's code.
         warm_up: share of the stage's steps that rise linearly from 1 % of `lr`.
         loss: with its own options; `type` names it.
         bce_epochs: epochs at the start that use binary cross-entropy instead: from random weights
@@ -161,6 +162,7 @@ class Stage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     batch: Count
     lr: Positive
     lr_end: NotNegative = 1e-6
+    cosine_by: Literal["step", "epoch"] = "step"
     warm_up: Share = 0.1
     loss: LossConfig = AsymmetricConfig()
     bce_epochs: Annotated[int, Meta(ge=0)] = 0
@@ -189,6 +191,12 @@ class FitConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         workers: processes that load images; 0 loads in the training process.
         threads: CPU threads of torch; 0 leaves torch's own choice.
         accelerator: `auto` takes a GPU where there is one.
+        accumulate: batches a process takes for one step; with one GPU and 4 here, a run sees what
+            the paper's four GPUs see.
+        devices: processes on each machine, one a GPU; 0 takes every GPU there is, or one process
+            on a CPU. Several train by distributed data parallelism.
+        nodes: machines, started through torchrun or Slurm.
+        keep_every: steps between two resume files inside an epoch; 0 keeps one an epoch.
     """
 
     stages: tuple[Stage, ...]
@@ -200,6 +208,10 @@ class FitConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     workers: Annotated[int, Meta(ge=0)] = 0
     threads: Annotated[int, Meta(ge=0)] = 0
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
+    accumulate: Count = 1
+    devices: Annotated[int, Meta(ge=0)] = 0
+    nodes: Count = 1
+    keep_every: Annotated[int, Meta(ge=0)] = 0
 
     def __post_init__(self) -> None:
         if not self.stages:

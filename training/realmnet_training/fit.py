@@ -1,9 +1,10 @@
-"""Training: stages of a preset in order, a checkpoint after every epoch, resume at any of them."""
+"""Training: stages of a preset in order, on one process or several, resumable at any point kept."""
 
 from __future__ import annotations
 
 import logging
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +17,17 @@ from realmnet_benchmarks.metrics import multilabel_metrics
 from realmnet_benchmarks.records import read_psmm
 from realmnet_benchmarks.splits import Split
 from realmnet_runtime.errors import ConfigurationError
-from realmnet_training.checkpoint import (
-    save_checkpoint,
-)
-from realmnet_training.config import BatchMixConfig, Preset, Stage
+from realmnet_training.batches import EvaluationBatches, TrainingBatches
+from realmnet_training.checkpoint import save_checkpoint
+from realmnet_training.config import AugmentConfig, BatchMixConfig, Preset, Stage
 from realmnet_training.dataset import BatchMixer, EpochSampler, EyeDataset
 from realmnet_training.evaluation import compute_logits
 from realmnet_training.keeper import EpochKeeper, describe_checkpoint, say
-from realmnet_training.learner import Learner
+from realmnet_training.learner import Learner, share_of
 from realmnet_training.model import RealMNet
 from realmnet_training.operating_points import arrays_of, fit_operating_point, probabilities_of
-from realmnet_training.prepared import PreparedSplit, Tables, prepare_split
+from realmnet_training.prepared import PreparedSplit, Tables, await_split, prepare_split
+from realmnet_training.processes import is_first_process
 from realmnet_training.run_folder import RunFolder, plain_metrics
 
 _PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed"}
@@ -55,27 +56,32 @@ def train_preset(
     splits = records[preset.data.train], records[preset.data.development]
     for split in splits:
         require_all_labels(split)
-    folder = RunFolder(out)
-    folder.open(preset, resume=resume)
+    folder, first = RunFolder(out), is_first_process()
+    if first:
+        folder.open(preset, resume=resume)
     _quieten()
     if preset.fit.threads:
         torch.set_num_threads(preset.fit.threads)
     workers = max(1, preset.fit.workers, preset.fit.threads)
+    make = prepare_split if first else await_split
     tables = Tables(
-        *(
-            prepare_split(split, preset.preprocess, cache or folder.cache, workers)
-            for split in splits
-        )
+        *(make(split, preset.preprocess, cache or folder.cache, workers) for split in splits)
     )
+    if first:
+        _say_what_was_refused(tables)
+    model = _fit_stages(preset, tables, folder, resume=resume)
+    if first:
+        _finish(preset, tables, folder, model)
+    return folder.checkpoint
+
+
+def _say_what_was_refused(tables: Tables) -> None:
     for prepared in (tables.train, tables.development):
         if prepared.refused:
             say(
                 f"{prepared.split.name}: {len(prepared.refused)} images left out; "
                 f"the first: {prepared.refused[0]}"
             )
-    model = _fit_stages(preset, tables, folder, resume=resume)
-    _finish(preset, tables, folder, model)
-    return folder.checkpoint
 
 
 def require_all_labels(split: Split) -> None:
@@ -96,12 +102,14 @@ def require_all_labels(split: Split) -> None:
 def _fit_stages(preset: Preset, tables: Tables, folder: RunFolder, *, resume: bool) -> RealMNet:
     fit = preset.fit
     torch.manual_seed(fit.seed)
-    first_stage = _stage_to_resume(folder) if resume else None
+    kept = _kept_place(folder) if resume else None
+    if kept is not None and is_first_process():
+        folder.forget_metrics_after(kept.epochs)
     state: dict[str, torch.Tensor] | None = None
     model: RealMNet | None = None
     epochs_before = 0
     for number, stage in enumerate(fit.stages):
-        if first_stage is None or number >= first_stage:
+        if kept is None or number >= kept.stage:
             model = build_model(preset, stage, pretrained=state is None)
             learner = _fit_stage(
                 model,
@@ -111,7 +119,7 @@ def _fit_stages(preset: Preset, tables: Tables, folder: RunFolder, *, resume: bo
                 number=number,
                 epochs_before=epochs_before,
                 start=state,
-                resume=number == first_stage,
+                kept=kept if kept is not None and number == kept.stage else None,
             )
             model = learner.best_model
             state = {name: value.detach().cpu() for name, value in model.state_dict().items()}
@@ -144,18 +152,15 @@ def _fit_stage(
     number: int,
     epochs_before: int,
     start: dict[str, torch.Tensor] | None,
-    resume: bool,
+    kept: _Kept | None,
 ) -> Learner:
     fit, stage = preset.fit, preset.fit.stages[number]
-    train = _loader(tables.train, preset, stage, epochs_before, training=True)
-    development = _loader(tables.development, preset, stage, epochs_before, training=False)
-    learner = Learner(model, stage, fit, number=number, steps=len(train) * stage.epochs)
-    if start is not None:
-        learner.load_weights(start)
-    learner.to(memory_format=torch.channels_last)
+    batches_done = kept.batches if kept else 0
     trainer = lightning.Trainer(
         accelerator=fit.accelerator,
-        devices="auto",
+        devices=fit.devices or "auto",
+        num_nodes=fit.nodes,
+        accumulate_grad_batches=fit.accumulate,
         precision=_PRECISIONS[fit.precision],  # type: ignore[arg-type]
         max_epochs=stage.epochs,
         gradient_clip_val=fit.clip,
@@ -165,13 +170,35 @@ def _fit_stage(
         enable_progress_bar=False,
         enable_model_summary=False,
         use_distributed_sampler=False,
-        callbacks=[EpochKeeper(preset, tables, folder, number, epochs_before)],
+        callbacks=[
+            EpochKeeper(
+                preset,
+                tables,
+                folder,
+                number=number,
+                epochs_before=epochs_before,
+                first_batch=batches_done,
+            )
+        ],
     )
+    loaders = _Loaders(preset, stage, epochs_before, share_of(trainer))
+    train = loaders.training(tables.train, batches_done)
+    learner = Learner(
+        model,
+        stage,
+        fit,
+        number=number,
+        steps=len(train) // fit.accumulate * stage.epochs,
+        evaluated=-(-len(tables.development.split) // stage.batch),
+    )
+    if start is not None:
+        learner.load_weights(start)
+    learner.to(memory_format=torch.channels_last)
     trainer.fit(
         learner,
         train,
-        development,
-        ckpt_path=str(folder.resume) if resume else None,
+        loaders.evaluation(tables.development),
+        ckpt_path=str(folder.resume) if kept else None,
         weights_only=True,
     )
     if trainer.interrupted:
@@ -179,40 +206,61 @@ def _fit_stage(
     return learner
 
 
-def _loader(
-    prepared: PreparedSplit, preset: Preset, stage: Stage, epochs_before: int, *, training: bool
-) -> DataLoader[Any]:
-    fit = preset.fit
-    dataset = EyeDataset(
-        prepared,
-        preset.preprocess,
-        stage.image,
-        augmentation=preset.augment if training else None,
-        seed=fit.seed,
-    )
-    if training and len(dataset) < stage.batch:
-        raise ConfigurationError(
-            f"{len(dataset)} training images are fewer than one batch of {stage.batch}; lower the "
-            "stage's batch"
+class _Loaders:
+    """Loaders of one stage for one process."""
+
+    def __init__(
+        self, preset: Preset, stage: Stage, epochs_before: int, share: tuple[int, int]
+    ) -> None:
+        self._preset = preset
+        self._stage = stage
+        self._epochs_before = epochs_before
+        self._share = share
+
+    def training(self, prepared: PreparedSplit, first: int) -> DataLoader[Any]:
+        """Augmented and mixed batches, in an order that seed and epoch give."""
+        fit = self._preset.fit
+        sampler = EpochSampler(len(prepared.split), fit.seed, self._epochs_before)
+        batches = TrainingBatches(sampler, self._stage.batch, fit.accumulate, self._share, first)
+        return self._loader(prepared, batches, self._preset.augment, self._preset.mix)
+
+    def evaluation(self, prepared: PreparedSplit) -> DataLoader[Any]:
+        """All pictures as they are, in the table's order."""
+        batches = EvaluationBatches(len(prepared.split), self._stage.batch, self._share)
+        return self._loader(prepared, batches, None, BatchMixConfig())
+
+    def _loader(
+        self,
+        prepared: PreparedSplit,
+        batches: TrainingBatches | EvaluationBatches,
+        augmentation: AugmentConfig | None,
+        mix: BatchMixConfig,
+    ) -> DataLoader[Any]:
+        fit, spec = self._preset.fit, self._preset.preprocess
+        return DataLoader(
+            EyeDataset(prepared, spec, self._stage.image, augmentation, fit.seed),
+            batch_sampler=batches,
+            collate_fn=BatchMixer(mix, fit.seed),
+            num_workers=fit.workers,
+            persistent_workers=fit.workers > 0,
+            pin_memory=torch.cuda.is_available(),
         )
-    return DataLoader(
-        dataset,
-        batch_size=stage.batch,
-        sampler=EpochSampler(len(dataset), fit.seed if training else None, epochs_before),
-        collate_fn=BatchMixer(preset.mix if training else BatchMixConfig(), fit.seed),
-        # a last batch of one image has no batch statistics
-        drop_last=training,
-        num_workers=fit.workers,
-        persistent_workers=fit.workers > 0,
-        pin_memory=torch.cuda.is_available(),
-    )
 
 
-def _stage_to_resume(folder: RunFolder) -> int | None:
+@dataclass(frozen=True)
+class _Kept:
+    """Where a resume file stands: stage, whole epochs over all stages, batches after those."""
+
+    stage: int
+    epochs: int
+    batches: int
+
+
+def _kept_place(folder: RunFolder) -> _Kept | None:
     if not folder.resume.is_file():
         return None
-    content = torch.load(folder.resume, map_location="cpu", weights_only=True)
-    return int(content["realmnet_stage"])
+    content = torch.load(folder.resume, map_location="cpu", weights_only=True)["realmnet"]
+    return _Kept(int(content["stage"]), int(content["epochs"]), int(content["batches"]))
 
 
 def _finish(preset: Preset, tables: Tables, folder: RunFolder, model: RealMNet) -> None:

@@ -1,4 +1,4 @@
-"""What is written at the end of every epoch: metrics, checkpoint, resume file, a line."""
+"""What is written while training: metrics, checkpoint, resume files, lines of progress."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import msgspec
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
-from realmnet_runtime.files import temporary_beside
+from realmnet_runtime.files import cannot_write, temporary_beside
 from realmnet_training.checkpoint import CheckpointFacts, architecture_of, save_checkpoint
 from realmnet_training.config import Preset
 from realmnet_training.evaluation import facts_of
@@ -24,15 +24,21 @@ _SECONDS_BETWEEN_LINES: Final = 30.0
 
 
 class EpochKeeper(Callback):
-    """Prints progress; writes metrics, checkpoint and resume file at the end of every epoch."""
+    """Prints progress; writes metrics, checkpoint and resume file at the end of every epoch.
+
+    With `fit.keep_every`, a resume file also after every so many steps. Of several processes the
+    first alone writes, but all take part in gathering what is written.
+    """
 
     def __init__(
         self,
         preset: Preset,
         tables: Tables,
         folder: RunFolder,
+        *,
         number: int,
         epochs_before: int,
+        first_batch: int = 0,
     ) -> None:
         self._preset = preset
         self._tables = tables
@@ -40,11 +46,13 @@ class EpochKeeper(Callback):
         self._number = number
         self._epochs_before = epochs_before
         self._begun = self._last_line = time.monotonic()
+        self._begun_at = first_batch
 
     def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: object) -> None:
         """Start the clock."""
         del trainer, pl_module
         self._begun = self._last_line = time.monotonic()
+        self._begun_at = 0
 
     def on_train_batch_end(
         self,
@@ -54,14 +62,16 @@ class EpochKeeper(Callback):
         batch: object,
         batch_idx: int,
     ) -> None:
-        """Print a line now and then."""
-        del pl_module, batch
+        """Keep a resume file every so many steps; print a line now and then."""
+        del batch
+        if isinstance(pl_module, Learner):
+            self._keep_inside_epoch(trainer, pl_module, batch_idx + 1)
         now = time.monotonic()
-        if now - self._last_line < _SECONDS_BETWEEN_LINES:
+        if not trainer.is_global_zero or now - self._last_line < _SECONDS_BETWEEN_LINES:
             return
         self._last_line = now
         steps = int(trainer.num_training_batches)
-        rate = (now - self._begun) / (batch_idx + 1)
+        rate = (now - self._begun) / (batch_idx + 1 - self._begun_at)
         say(
             f"{self._where(trainer)} step {batch_idx + 1} of {steps}, "
             f"loss {_loss_of(outputs):.3f}, {rate:.2f} s a step, "
@@ -72,35 +82,62 @@ class EpochKeeper(Callback):
         """Write metrics, checkpoint and resume file."""
         if not isinstance(pl_module, Learner) or pl_module.metrics is None:
             return
-        metrics = plain_metrics(pl_module.metrics)
-        epoch = self._epochs_before + trainer.current_epoch + 1
+        if trainer.is_global_zero:
+            self._record(trainer, pl_module, plain_metrics(pl_module.metrics))
+        pl_module.epochs_done, pl_module.batches_done = self._epoch(trainer), 0
+        self._write_resume(trainer)
+
+    def _record(
+        self, trainer: lightning.Trainer, learner: Learner, metrics: dict[str, Any]
+    ) -> None:
+        epoch = self._epoch(trainer)
         seconds = time.monotonic() - self._begun
         self._folder.append_metrics(
             {
                 "stage": self._number + 1,
                 "epoch": epoch,
-                "image": pl_module.model.image,
-                "loss": pl_module.mean_loss,
+                "image": learner.model.image,
+                "loss": learner.mean_loss,
                 "lr": trainer.optimizers[0].param_groups[0]["lr"],
                 "seconds": round(seconds, 1),
                 "development": metrics,
             }
         )
         say(
-            f"{self._where(trainer)} done in {seconds:.0f} s, loss {pl_module.mean_loss:.3f}, "
-            f"development: mAP {pl_module.metrics['ap_macro']:.4f}, "
-            f"AUROC {pl_module.metrics['auroc_macro']:.4f}, F1 {pl_module.metrics['f1_macro']:.4f}"
+            f"{self._where(trainer)} done in {seconds:.0f} s, loss {learner.mean_loss:.3f}, "
+            f"development: mAP {metrics['ap_macro']:.4f}, "
+            f"AUROC {metrics['auroc_macro']:.4f}, F1 {metrics['f1_macro']:.4f}"
         )
-        model = pl_module.best_model
+        model = learner.best_model
         save_checkpoint(
             self._folder.checkpoint,
             model,
             describe_checkpoint(self._preset, self._tables, model, epoch, metrics),
         )
+
+    def _epoch(self, trainer: lightning.Trainer) -> int:
+        """Number of the current epoch over all stages, from 1."""
+        return self._epochs_before + trainer.current_epoch + 1
+
+    def _keep_inside_epoch(
+        self, trainer: lightning.Trainer, learner: Learner, batches: int
+    ) -> None:
+        fit = self._preset.fit
+        if not fit.keep_every or batches >= int(trainer.num_training_batches):
+            return
+        if batches % (fit.keep_every * fit.accumulate) == 0:
+            learner.epochs_done, learner.batches_done = self._epoch(trainer) - 1, batches
+            self._write_resume(trainer)
+
+    def _write_resume(self, trainer: lightning.Trainer) -> None:
+        """Write what `--resume` continues from; Lightning gathers it from all processes."""
         temporary = temporary_beside(self._folder.resume)
         try:
             trainer.save_checkpoint(temporary)
-            temporary.replace(self._folder.resume)
+            if trainer.is_global_zero:
+                temporary.replace(self._folder.resume)
+        except OSError as error:
+            raise cannot_write(self._folder.resume, error) from error
         finally:
             temporary.unlink(missing_ok=True)
 

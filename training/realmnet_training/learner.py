@@ -8,12 +8,13 @@ from typing import Any
 import lightning
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, distributed
 from torch.optim import AdamW
 from torch.optim.swa_utils import AveragedModel
 
 from realmnet_benchmarks.metrics import MultilabelMetrics, multilabel_metrics
 from realmnet_runtime.errors import ConfigurationError
+from realmnet_training.batches import ALONE, in_order
 from realmnet_training.config import BceConfig, FitConfig, Stage
 from realmnet_training.model import RealMNet
 from realmnet_training.optimiser import build_loss, build_optimiser, build_schedule
@@ -28,32 +29,44 @@ class Learner(lightning.LightningModule):
         fit: seed, weight decay, averaging.
         number: of the stage, from 0; part of the seed.
         steps: steps of the whole stage.
+        evaluated: batches of the whole development table, over all processes.
 
     Attributes:
         model: the trained weights.
         average: their exponential moving average, or None.
         metrics: of the last validation, or None.
+        epochs_done: whole epochs behind it, over all stages; the keeper counts them.
+        batches_done: batches of this process that the epoch after those has behind it.
     """
 
     def __init__(
-        self, model: RealMNet, stage: Stage, fit: FitConfig, *, number: int, steps: int
+        self,
+        model: RealMNet,
+        stage: Stage,
+        fit: FitConfig,
+        *,
+        number: int,
+        steps: int,
+        evaluated: int = 0,
     ) -> None:
         super().__init__()
         self.model = model
         self.average: AveragedModel | None = None
         if fit.average > 0.0:
             self.average = AveragedModel(model, use_buffers=True, multi_avg_fn=self._move_average)
-            self.average.eval()
+            # no gradient flows there, and distributed back ends wait for those that are expected
+            self.average.eval().requires_grad_(False)
         self.metrics: MultilabelMetrics | None = None
+        self.epochs_done = self.batches_done = 0
         self._stage = stage
         self._fit = fit
         self._number = number
         self._steps = steps
+        self._evaluated = evaluated
         self._loss = build_loss(stage.loss)
         self._first_loss = build_loss(BceConfig())
         self._losses: list[Tensor] = []
-        self._logits: list[Tensor] = []
-        self._targets: list[Tensor] = []
+        self._answers: list[tuple[Tensor, Tensor]] = []
 
     @property
     def best_model(self) -> RealMNet:
@@ -92,7 +105,9 @@ class Learner(lightning.LightningModule):
         a resumed run makes it at another moment.
         """
         del batch
-        place = (self._fit.seed, self._number, self.current_epoch, batch_idx)
+        rank, processes = share_of(self.trainer)
+        number = batch_idx * processes + rank
+        place = (self._fit.seed, self._number, self.current_epoch, number)
         torch.manual_seed(int(np.random.default_rng(place).integers(2**31)))
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
@@ -115,28 +130,31 @@ class Learner(lightning.LightningModule):
         return loss
 
     def on_train_batch_end(self, outputs: object, batch: object, batch_idx: int) -> None:
-        """Move the average."""
-        del outputs, batch, batch_idx
-        if self.average is not None:
+        """Move the average after every step."""
+        del outputs, batch
+        if self.average is not None and (batch_idx + 1) % self._fit.accumulate == 0:
             self.average.update_parameters(self.model)
 
     def on_validation_epoch_start(self) -> None:
         """Forget the last validation."""
-        self._logits.clear()
-        self._targets.clear()
+        self._answers.clear()
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         """Collect logits."""
         del batch_idx
         images, targets = batch
         logits, _ = self.best_model(images.contiguous(memory_format=torch.channels_last))
-        self._logits.append(logits.float().cpu())
-        self._targets.append(targets.cpu())
+        self._answers.append((logits.float().cpu(), targets.cpu()))
 
     def on_validation_epoch_end(self) -> None:
-        """Measure the development table."""
-        probabilities = torch.cat(self._logits).double().sigmoid().numpy()
-        labels = torch.cat(self._targets).numpy().astype(np.uint8)
+        """Measure the development table, over all processes."""
+        shares: list[list[tuple[Tensor, Tensor]]] = [self._answers]
+        if self.trainer.world_size > 1:
+            shares = [[] for _ in range(self.trainer.world_size)]
+            distributed.all_gather_object(shares, self._answers)
+        answers = in_order(shares, self._evaluated or len(self._answers))
+        probabilities = torch.cat([logits for logits, _ in answers]).double().sigmoid().numpy()
+        labels = torch.cat([targets for _, targets in answers]).numpy().astype(np.uint8)
         self.metrics = multilabel_metrics(labels, probabilities)
 
     def configure_optimizers(self) -> Any:  # noqa: ANN401 - Lightning's own type is a wide union
@@ -149,11 +167,26 @@ class Learner(lightning.LightningModule):
         }
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Say which stage a resume file belongs to."""
-        checkpoint["realmnet_stage"] = self._number
+        """Say where the run stands, and the losses of an epoch that is not over."""
+        checkpoint["realmnet"] = {
+            "stage": self._number,
+            "epochs": self.epochs_done,
+            "batches": self.batches_done,
+            "losses": torch.tensor([float(loss) for loss in self._losses]),
+        }
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Go on with the losses of an epoch that was broken off."""
+        kept = checkpoint["realmnet"]
+        self._losses = list(kept["losses"]) if kept["batches"] else []
 
     def load_weights(self, state: Mapping[str, Tensor]) -> None:
         """Start from another stage's weights, resizing position biases."""
         self.model.load_resized(state)
         if self.average is not None:
             self.average.module.load_state_dict(self.model.state_dict())
+
+
+def share_of(trainer: lightning.Trainer | None) -> tuple[int, int]:
+    """(rank, processes) of a trainer; that of a process without others before there is one."""
+    return ALONE if trainer is None else (trainer.global_rank, trainer.world_size)

@@ -65,15 +65,24 @@ def build_optimiser(model: nn.Module, lr: float, weight_decay: float) -> AdamW:
 
 
 def build_schedule(optimiser: AdamW, stage: Stage, steps: int) -> LambdaLR:
-    """Linear warm-up from 1 % of the learning rate, then cosine to `lr_end`, by step."""
+    """Linear warm-up by step from 1 % of the learning rate, then cosine to `lr_end`."""
     return LambdaLR(optimiser, partial(lr_share, stage=stage, steps=steps))
 
 
 def lr_share(step: int, stage: Stage, steps: int) -> float:
-    """Learning rate at a step (from 0) as a share of the stage's highest."""
+    """Learning rate at a step (from 0) as a share of the stage's highest.
+
+    By epoch, the cosine stands still inside an epoch and would reach `lr_end` in the one after the
+    last, as the paper's code has it.
+    """
     rising = round(stage.warm_up * steps)
     if step < rising:
         return _FIRST_SHARE + (1.0 - _FIRST_SHARE) * step / rising
-    fallen = min(1.0, (step - rising) / max(1, steps - 1 - rising))
+    if stage.cosine_by == "step":
+        fallen = (step - rising) / max(1, steps - 1 - rising)
+    else:
+        steps_an_epoch = max(1, steps // stage.epochs)
+        whole = (step - rising) // steps_an_epoch * steps_an_epoch
+        fallen = whole / max(1, steps - rising)
     end = stage.lr_end / stage.lr
-    return end + (1.0 - end) * (1.0 + math.cos(math.pi * fallen)) / 2.0
+    return end + (1.0 - end) * (1.0 + math.cos(math.pi * min(1.0, fallen))) / 2.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from realmnet_runtime.preprocess import PreprocessSpec, prepare
 
 _CACHE_VERSION: Final = 1
 _AT_ONCE: Final = 64
+_SECONDS_BETWEEN_LOOKS: Final = 0.5
 
 
 @dataclass(frozen=True)
@@ -65,10 +67,30 @@ def prepare_split(split: Split, spec: PreprocessSpec, cache: Path, workers: int)
         MissingPath: an image is gone, or none of the table could be read.
         OutputError: the cache cannot be written.
     """
-    stem = cache / f"prepared-{_cache_key(split, spec)}"
-    pictures_path, facts_path = stem.with_suffix(".npy"), stem.with_suffix(".json")
+    pictures_path, facts_path = _cache_files(split, spec, cache)
     if not (pictures_path.is_file() and facts_path.is_file()):
         _build(split, spec, pictures_path, facts_path, workers)
+    return _opened(split, pictures_path, facts_path)
+
+
+def await_split(split: Split, spec: PreprocessSpec, cache: Path, workers: int) -> PreparedSplit:
+    """As `prepare_split`, in a process that leaves the work to the first one and waits for it.
+
+    It waits as long as that takes; what started the processes ends them all when one fails.
+    """
+    del workers
+    paths = _cache_files(split, spec, cache)
+    while not all(path.is_file() for path in paths):
+        time.sleep(_SECONDS_BETWEEN_LOOKS)
+    return _opened(split, *paths)
+
+
+def _cache_files(split: Split, spec: PreprocessSpec, cache: Path) -> tuple[Path, Path]:
+    stem = cache / f"prepared-{_cache_key(split, spec)}"
+    return stem.with_suffix(".npy"), stem.with_suffix(".json")
+
+
+def _opened(split: Split, pictures_path: Path, facts_path: Path) -> PreparedSplit:
     refused = msgspec.json.decode(facts_path.read_bytes(), type=dict[int, str])
     kept = [row for row in range(len(split)) if row not in refused]
     if not kept:

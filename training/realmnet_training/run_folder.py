@@ -66,6 +66,19 @@ class RunFolder:
         write_atomically(self.environment, _pretty(software_facts() | machine_facts()))
         write_atomically(self.preset, _pretty(preset))
 
+    def forget_metrics_after(self, epochs: int) -> None:
+        """Drop lines of epochs that a resumed run trains again.
+
+        Raises:
+            OutputError: the file cannot be written.
+        """
+        if not self.metrics.is_file():
+            return
+        lines = self.metrics.read_bytes().splitlines(keepends=True)
+        kept = [line for line in lines if msgspec.json.decode(line)["epoch"] <= epochs]
+        if len(kept) < len(lines):
+            write_atomically(self.metrics, b"".join(kept))
+
     def append_metrics(self, line: dict[str, Any]) -> None:
         """Add one line of JSON to the metrics.
 
