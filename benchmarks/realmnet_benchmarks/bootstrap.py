@@ -2,7 +2,8 @@
 
 Images of one patient resemble each other, so resampling single images, as the paper does, claims
 more certainty than there is. A replicate is a weighting of the images: how often each one's patient
-was drawn. Statistics take a batch of weightings at once.
+was drawn. Statistics take a batch of weightings at once. The paper's own intervals, by image, are
+in `image_bootstrap`.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from realmnet_benchmarks.decisions import DecisionRule
 from realmnet_benchmarks.metrics import Floats, RankedScores
 from realmnet_runtime.errors import UsageError
 
@@ -88,7 +90,7 @@ def metric_intervals(
     scores: ArrayLike,
     patients: ArrayLike,
     *,
-    threshold: ArrayLike = 0.5,
+    threshold: DecisionRule = 0.5,
     replicates: int = 1_000,
     level: float = 0.95,
     seed: int = 42,
@@ -108,7 +110,7 @@ def paired_difference(
     new: ArrayLike,
     patients: ArrayLike,
     *,
-    threshold: ArrayLike = 0.5,
+    threshold: DecisionRule = 0.5,
     replicates: int = 1_000,
     level: float = 0.95,
     seed: int = 42,
@@ -122,7 +124,7 @@ def paired_difference(
         old: (N, L) probabilities of the one model.
         new: (N, L) probabilities of the other for the same images.
         patients: (N,) identifiers.
-        threshold: of both, one number or (L,).
+        threshold: of both, one number, (L,) or `TopK`.
         replicates: as `bootstrap`.
         level: as `bootstrap`.
         seed: as `bootstrap`.

@@ -3,25 +3,37 @@
 RealMNet's protocol (npj Digital Medicine 2025, Methods) follows the released code, not the print:
 precision, recall and F1 call a score at or above the threshold positive, Hamming loss only one
 strictly above it; coverage keeps no "-1" and gives tied labels their worst rank; ranking loss
-counts a tie as an error; average precision is the step sum without interpolation.
+counts a tie as an error; average precision is the step sum without interpolation. Micro values
+pool the cells of all labels.
 
-Sorting is what these metrics cost, and weights do not change an order. So scores are ranked once
-and every resample is a weighting of the same ranking (`RankedScores.evaluate`).
+Scores are ranked once and every resample is a weighting of the same rankings
+(`RankedScores.evaluate`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final, TypedDict
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from realmnet_benchmarks.decisions import PAPER_RULES, DecisionRule, TopK, decide
+from realmnet_benchmarks.ranking import Floats, Ranking, ratio
 from realmnet_runtime.errors import UsageError
 
-Floats = NDArray[np.float64]
+__all__ = [
+    "Floats",
+    "MultilabelMetrics",
+    "RankedScores",
+    "metrics_by_rule",
+    "multilabel_metrics",
+    "validated",
+]
 
-_CELLS_AT_ONCE: Final = 2_000_000
+# Small enough that the cumulative sums of one batch stay in the cache.
+_CELLS_AT_ONCE: Final = 200_000
 
 
 class MultilabelMetrics(TypedDict):
@@ -37,8 +49,10 @@ class MultilabelMetrics(TypedDict):
     recall_micro: float
     recall_per_label: Floats
     ap_macro: float
+    ap_micro: float
     ap_per_label: Floats
     auroc_macro: float
+    auroc_micro: float
     auroc_per_label: Floats
     hamming_loss: float
     coverage: float
@@ -48,7 +62,7 @@ class MultilabelMetrics(TypedDict):
 
 
 def multilabel_metrics(
-    labels: ArrayLike, scores: ArrayLike, threshold: ArrayLike = 0.5
+    labels: ArrayLike, scores: ArrayLike, threshold: DecisionRule = 0.5
 ) -> MultilabelMetrics:
     """Measure scores against labels.
 
@@ -61,7 +75,7 @@ def multilabel_metrics(
     Args:
         labels: (N, L) of 0 and 1, any numeric or boolean dtype.
         scores: (N, L) probabilities in [0, 1].
-        threshold: one threshold, or (L,) of them, compared in the dtype of the scores.
+        threshold: one threshold, or (L,) of them, compared in the dtype of the scores; or `TopK`.
 
     Returns:
         Metrics as fractions; coverage in labels (at least the number of labels of an image),
@@ -70,7 +84,7 @@ def multilabel_metrics(
 
     Raises:
         UsageError: shapes that do not agree, an empty table, labels other than 0 and 1, scores or
-            thresholds that are not finite or leave [0, 1].
+            thresholds that are not finite or leave [0, 1], or a `TopK` of more than L.
 
     Example:
         >>> m = multilabel_metrics([[1, 0], [0, 1]], [[0.9, 0.2], [0.1, 0.4]])
@@ -90,8 +104,10 @@ def multilabel_metrics(
         recall_micro=float(values["recall_micro"]),
         recall_per_label=values["recall_per_label"],
         ap_macro=float(values["ap_macro"]),
+        ap_micro=float(values["ap_micro"]),
         ap_per_label=values["ap_per_label"],
         auroc_macro=float(values["auroc_macro"]),
+        auroc_micro=float(values["auroc_micro"]),
         auroc_per_label=values["auroc_per_label"],
         hamming_loss=float(values["hamming_loss"]),
         coverage=float(values["coverage"]),
@@ -101,40 +117,53 @@ def multilabel_metrics(
     )
 
 
-@dataclass(frozen=True)
+def metrics_by_rule(
+    labels: ArrayLike, scores: ArrayLike, rules: Iterable[float | TopK] = PAPER_RULES
+) -> dict[str, MultilabelMetrics]:
+    """Measure the same scores under several rules, by their text: `0.5`, ..., `top 2`.
+
+    Only precision, recall, F1 and Hamming loss depend on the rule. Arguments and errors as
+    `multilabel_metrics`; the rules of the paper unless others are given.
+    """
+    return {str(rule): multilabel_metrics(labels, scores, rule) for rule in rules}
+
+
+@dataclass(frozen=True, eq=False)
 class RankedScores:
     """Labels and scores with everything that does not depend on the weight of an image.
 
     Attributes:
         truth: (N, L) bool.
-        found: (N, L) bool, score >= threshold.
-        order: (L, N) image indices by falling score.
-        first, last: (L, N) first and last position, in that order, of the scores tied with a
-            position's own.
+        found: (N, L) bool, what precision, recall and F1 call positive.
+        rankings: of each label's images, L of them.
+        pooled: ranking of all N x L cells.
         images_of: (N, K) per-image values whose weighted means are metrics: Hamming loss,
             coverage, ranking loss, then the squared error of each label.
     """
 
     truth: NDArray[np.bool_]
     found: NDArray[np.bool_]
-    order: NDArray[np.intp]
-    first: NDArray[np.intp]
-    last: NDArray[np.intp]
+    rankings: tuple[Ranking, ...]
+    pooled: Ranking
     images_of: Floats
 
     @classmethod
-    def rank(cls, labels: ArrayLike, scores: ArrayLike, threshold: ArrayLike = 0.5) -> RankedScores:
+    def rank(
+        cls, labels: ArrayLike, scores: ArrayLike, threshold: DecisionRule = 0.5
+    ) -> RankedScores:
         """Validate and rank; arguments and errors as `multilabel_metrics`."""
-        truth, probabilities, thresholds = _validated(labels, scores, threshold)
-        order = np.argsort(-probabilities, axis=0, kind="stable").T
-        first, last = _tied_with(np.take_along_axis(probabilities.T, order, axis=1))
+        truth, values = validated(labels, scores)
+        found, strictly_found = decide(values, threshold)
+        images = np.arange(len(truth))
         return cls(
             truth=truth,
-            found=probabilities >= thresholds,
-            order=order,
-            first=first,
-            last=last,
-            images_of=_values_per_image(truth, probabilities, probabilities > thresholds),
+            found=found,
+            rankings=tuple(
+                Ranking.of(present, column, images)
+                for present, column in zip(truth.T, values.T, strict=True)
+            ),
+            pooled=Ranking.of(truth.ravel(), values.ravel(), images.repeat(truth.shape[1])),
+            images_of=_values_per_image(truth, values, strictly_found),
         )
 
     @property
@@ -158,7 +187,7 @@ class RankedScores:
             raise UsageError(
                 f"weights have shape {weights.shape}; expected (replicates, {self.images})"
             )
-        step = max(1, _CELLS_AT_ONCE // self.images)
+        step = max(1, _CELLS_AT_ONCE // self.truth.size)
         parts = [
             self._evaluate(weights[i : i + step]) for i in range(0, max(1, len(weights)), step)
         ]
@@ -168,12 +197,13 @@ class RankedScores:
         truth, found = self.truth.astype(np.float64), self.found.astype(np.float64)
         true_positives = weights @ (truth * found)
         actual, called = weights @ truth, weights @ found
-        ap, auroc = self._rank_metrics(weights)
-        means = _ratio(weights @ self.images_of, weights.sum(axis=1, keepdims=True))
+        ap, auroc = np.stack([r.measure(weights) for r in self.rankings], axis=-1)
+        ap_micro, auroc_micro = self.pooled.measure(weights)
+        means = ratio(weights @ self.images_of, weights.sum(axis=1, keepdims=True))
         per_label = {
-            "f1": _ratio(2 * true_positives, actual + called),
+            "f1": ratio(2 * true_positives, actual + called),
             "precision": _precision(true_positives, called, actual),
-            "recall": _ratio(true_positives, actual),
+            "recall": ratio(true_positives, actual),
             "ap": ap,
             "auroc": auroc,
         }
@@ -181,36 +211,16 @@ class RankedScores:
         return {
             **{f"{name}_per_label": values for name, values in per_label.items()},
             **{f"{name}_macro": _mean_of_defined(values) for name, values in per_label.items()},
-            "f1_micro": _ratio(2 * hits, actual_sum + called_sum),
+            "f1_micro": ratio(2 * hits, actual_sum + called_sum),
             "precision_micro": _precision(hits, called_sum, actual_sum),
-            "recall_micro": _ratio(hits, actual_sum),
+            "recall_micro": ratio(hits, actual_sum),
+            "ap_micro": ap_micro,
+            "auroc_micro": auroc_micro,
             "hamming_loss": means[:, 0],
             "coverage": means[:, 1],
             "ranking_loss": means[:, 2],
             "brier_per_label": means[:, 3:],
         }
-
-    def _rank_metrics(self, weights: Floats) -> tuple[Floats, Floats]:
-        """Average precision and AUROC, each (R, L)."""
-        ap = np.empty((len(weights), self.truth.shape[1]))
-        auroc = np.empty_like(ap)
-        for label, order in enumerate(self.order):
-            first, last = self.first[label], self.last[label]
-            positive = weights[:, order] * self.truth[order, label]
-            negative = weights[:, order] - positive
-            positives_to, negatives_to = positive.cumsum(axis=1), negative.cumsum(axis=1)
-            precision = _ratio(
-                positives_to[:, last], positives_to[:, last] + negatives_to[:, last], empty=0.0
-            )
-            all_positive, all_negative = positives_to[:, -1], negatives_to[:, -1]
-            # A positive outranks every negative after its tie and half of those within it.
-            above = negatives_to[:, first] - negative[:, first]
-            outranked = all_negative[:, None] - 0.5 * (above + negatives_to[:, last])
-            ap[:, label] = _ratio((positive * precision).sum(axis=1), all_positive)
-            auroc[:, label] = _ratio(
-                (positive * outranked).sum(axis=1), all_positive * all_negative
-            )
-        return ap, auroc
 
 
 def _values_per_image(
@@ -227,49 +237,25 @@ def _values_per_image(
         [
             (strictly_found != truth).mean(axis=1),
             coverage,
-            _ratio(misordered, pairs, empty=0.0),
+            ratio(misordered, pairs, empty=0.0),
             (scores.astype(np.float64) - truth) ** 2,
         ]
     ).astype(np.float64)
 
 
-def _tied_with(falling: NDArray[Any]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """First and last position of each run of equal values along rows (L, N)."""
-    count = falling.shape[1]
-    position = np.arange(count)
-    changes = falling[:, 1:] != falling[:, :-1]
-    edge = np.ones((len(falling), 1), dtype=bool)
-    first = np.maximum.accumulate(np.where(np.hstack([edge, changes]), position, 0), axis=1)
-    ends = np.where(np.hstack([changes, edge]), position, count - 1)
-    last = np.minimum.accumulate(ends[:, ::-1], axis=1)[:, ::-1]
-    return first.astype(np.intp), last.astype(np.intp)
-
-
-def _ratio(above: ArrayLike, below: ArrayLike, empty: float = np.nan) -> Floats:
-    """Element-wise quotient, `empty` where the divisor is 0."""
-    numerator, divisor = np.broadcast_arrays(
-        np.asarray(above, dtype=np.float64), np.asarray(below, dtype=np.float64)
-    )
-    quotient: Floats = np.full(divisor.shape, empty, dtype=np.float64)
-    np.divide(numerator, divisor, out=quotient, where=divisor != 0)
-    return quotient
-
-
 def _precision(hits: Floats, called: Floats, actual: Floats) -> Floats:
     """Hits among what was called; 0 for what is present and never called, NaN for neither."""
-    return np.where((called == 0) & (actual > 0), 0.0, _ratio(hits, called))
+    return np.where((called == 0) & (actual > 0), 0.0, ratio(hits, called))
 
 
 def _mean_of_defined(values: Floats) -> Floats:
     """(R, L) -> (R,): mean over the values that are not NaN."""
     defined = ~np.isnan(values)
-    return _ratio(np.where(defined, values, 0.0).sum(axis=1), defined.sum(axis=1))
+    return ratio(np.where(defined, values, 0.0).sum(axis=1), defined.sum(axis=1))
 
 
-def _validated(
-    labels: ArrayLike, scores: ArrayLike, threshold: ArrayLike
-) -> tuple[NDArray[np.bool_], NDArray[Any], NDArray[Any]]:
-    """Labels as bool, scores and thresholds in the floating dtype of the scores."""
+def validated(labels: ArrayLike, scores: ArrayLike) -> tuple[NDArray[np.bool_], NDArray[Any]]:
+    """Labels as bool and scores in their own floating dtype, both (N, L); errors as above."""
     truth, values = np.asarray(labels), np.asarray(scores)
     if truth.ndim != 2 or truth.shape != values.shape or 0 in truth.shape:
         raise UsageError(
@@ -287,11 +273,4 @@ def _validated(
             f"scores span {values.min():.4g} to {values.max():.4g}; expected probabilities in"
             " [0, 1], so apply a sigmoid to logits first"
         )
-    thresholds = np.asarray(threshold, dtype=values.dtype)
-    if thresholds.shape not in ((), (truth.shape[1],)):
-        raise UsageError(
-            f"thresholds have shape {thresholds.shape}; expected one number or ({truth.shape[1]},)"
-        )
-    if not (np.isfinite(thresholds) & (thresholds >= 0) & (thresholds <= 1)).all():
-        raise UsageError("a threshold is not a finite number in [0, 1]")
-    return truth.astype(bool), values, thresholds
+    return truth.astype(bool), values

@@ -9,7 +9,9 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from realmnet_benchmarks.bootstrap import metric_intervals, paired_difference
+from realmnet_benchmarks.image_bootstrap import metric_replicates_by_image
 from realmnet_benchmarks.metrics import multilabel_metrics
+from realmnet_benchmarks.reliability import calibration_intervals
 
 IMAGES, PATIENTS, REPLICATES = 6_574, 684, 1_000
 PREVALENCE = (0.66, 0.34, 0.05, 0.73, 0.14, 0.06, 0.02)
@@ -64,3 +66,34 @@ def test_paired_difference_of_all_metrics(
     # Squaring is increasing: no ranking changes, every error of size does.
     assert not found["auroc_per_label"].estimate.any()
     assert (found["brier_per_label"].estimate != 0).all()
+
+
+def test_replicates_by_image_of_all_metrics(
+    benchmark: BenchmarkFixture,
+    table: tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]],
+) -> None:
+    labels, scores, _ = table
+    found = benchmark.pedantic(  # type: ignore[no-untyped-call]
+        metric_replicates_by_image,
+        args=(labels, scores),
+        kwargs={"replicates": REPLICATES},
+        rounds=3,
+    )
+    truth = roc_auc_score(labels, scores)
+    assert float(found["auroc_macro"].estimate) == pytest.approx(truth)
+    assert float(found["auroc_macro"].low) < truth < float(found["auroc_macro"].high)
+
+
+def test_intervals_of_the_calibration(
+    benchmark: BenchmarkFixture,
+    table: tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]],
+) -> None:
+    labels, scores, patients = table
+    found = benchmark.pedantic(  # type: ignore[no-untyped-call]
+        calibration_intervals,
+        args=(labels, scores, patients),
+        kwargs={"replicates": REPLICATES},
+        rounds=3,
+    )
+    assert found["observed"].low.shape == (len(PREVALENCE), 10)
+    assert found["error_macro"].estimate <= found["error_macro"].high

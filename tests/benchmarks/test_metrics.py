@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,13 @@ from hypothesis import strategies as st
 from numpy.typing import ArrayLike, NDArray
 from sklearn import metrics as sk
 
-from realmnet_benchmarks.metrics import MultilabelMetrics, RankedScores, multilabel_metrics
+from realmnet_benchmarks.decisions import PAPER_RULES, DecisionRule, TopK, decide
+from realmnet_benchmarks.metrics import (
+    MultilabelMetrics,
+    RankedScores,
+    metrics_by_rule,
+    multilabel_metrics,
+)
 from realmnet_runtime.errors import UsageError
 
 VECTORS = Path(__file__).parents[3] / "shared/reference/vectors/metrics_200x7.json"
@@ -71,6 +78,21 @@ def test_worked_example_with_ties() -> None:
             "positives": np.sum(example["labels"], axis=0),
         },
     )
+    others = want["sklearn"]
+    compare(
+        ours,
+        {
+            "coverage": others["coverage_minus_1"] + 1,
+            "ranking_loss": want["independent"]["ranking_loss_ties_count_as_errors"],
+            "hamming_loss": others["hamming_gt_0p5"],
+            "ap_micro": others["average_precision_micro"],
+            "auroc_micro": others["roc_auc_micro"],
+            "f1_micro": others["f1_micro_ge"],
+            "f1_macro": others["f1_macro_ge"],
+        },
+    )
+    found, _ = decide(np.asarray(example["scores"]), 0.5)
+    assert (found != np.asarray(example["labels"])).mean() == others["hamming_ge_0p5"]
     for threshold in (0.6, 0.7, 0.8):
         row = want[f"precision_recall_f1_support_macro_thr{threshold}"]
         for dtype in (np.float64, np.float32):
@@ -79,6 +101,57 @@ def test_worked_example_with_ties() -> None:
             )
             macro = [at["precision_macro"], at["recall_macro"], at["f1_macro"]]
             np.testing.assert_allclose(np.multiply(macro, 100), row[:3], rtol=1e-6)
+
+
+@pytest.mark.skipif(not VECTORS.exists(), reason="the shared reference vectors are not here")
+def test_worked_example_of_the_two_highest_labels() -> None:
+    torch = pytest.importorskip("torch")
+    example = json.loads(VECTORS.read_text())
+    labels, scores = np.asarray(example["labels"]), np.asarray(example["scores"])
+    ours = RankedScores.rank(labels, scores, TopK(2))
+    highest = torch.as_tensor(scores).topk(2).indices.numpy()
+    theirs = np.zeros(labels.shape, dtype=bool)
+    np.put_along_axis(theirs, highest, True, axis=1)
+    # The released code takes what torch.topk chooses among ties; elsewhere the two agree.
+    falling = -np.sort(-scores, axis=1)
+    untied = falling[:, 1] > falling[:, 2]
+    np.testing.assert_array_equal(ours.found[untied], theirs[untied])
+    assert untied.sum() == 156
+    values = dataclasses.replace(ours, found=theirs).evaluate(np.ones((1, len(labels))))
+    row = example["expected"]["precision_recall_f1_support_macro_top2"]
+    for name, value in zip(("precision", "recall", "f1"), row, strict=False):
+        assert 100 * values[f"{name}_macro"][0] == pytest.approx(value, rel=1e-6)
+
+
+@settings(deadline=None, max_examples=60)
+@given(tables(), st.integers(1, 6))
+def test_the_highest_labels_are_as_many_as_asked_and_none_is_higher(table: Table, k: int) -> None:
+    truth, scores = table
+    k = min(k, truth.shape[1])
+    found, strictly_found = decide(scores, TopK(k))
+    np.testing.assert_array_equal(found, strictly_found)
+    assert (found.sum(axis=1) == k).all()
+    lowest = np.where(found, scores, np.inf).min(axis=1)
+    assert (np.where(found, -np.inf, scores).max(axis=1) <= lowest).all()
+    ours = multilabel_metrics(truth, scores, TopK(k))
+    assert ours["f1_micro"] == pytest.approx(sk.f1_score(truth, found, average="micro"))
+    assert ours["hamming_loss"] == pytest.approx(sk.hamming_loss(truth, found))
+
+
+def test_of_tied_labels_the_first_is_called() -> None:
+    found, _ = decide(np.array([[0.2, 0.7, 0.2, 0.2]]), TopK(2))
+    np.testing.assert_array_equal(found, [[True, True, False, False]])
+
+
+def test_the_rules_of_the_paper_change_decisions_only() -> None:
+    rng = np.random.default_rng(5)
+    labels, scores = rng.integers(0, 2, (30, 7)), rng.random((30, 7))
+    by_rule = metrics_by_rule(labels, scores)
+    assert list(by_rule) == ["0.5", "0.6", "0.7", "0.8", "top 2"]
+    for rule, found in zip(PAPER_RULES, by_rule.values(), strict=True):
+        compare(found, dict(multilabel_metrics(labels, scores, rule)))
+        assert found["auroc_macro"] == by_rule["0.5"]["auroc_macro"]
+    assert by_rule["0.8"]["recall_macro"] < by_rule["0.5"]["recall_macro"]
 
 
 @settings(deadline=None, max_examples=150)
@@ -99,7 +172,7 @@ def test_equals_scikit_learn(table: Table, threshold: float) -> None:
         expected |= {
             f"{n}_{suffix}": v for n, v in zip(("precision", "recall", "f1"), values, strict=False)
         }
-    for average, suffix in ((None, "per_label"), ("macro", "macro")):
+    for average, suffix in ((None, "per_label"), ("macro", "macro"), ("micro", "micro")):
         expected[f"ap_{suffix}"] = sk.average_precision_score(truth, scores, average=average)
         expected[f"auroc_{suffix}"] = sk.roc_auc_score(truth, scores, average=average)
     compare(multilabel_metrics(truth, scores, threshold), expected)
@@ -182,10 +255,11 @@ def test_each_label_has_its_own_threshold() -> None:
         ([[1, 0]], [[3.0, -2.0]], 0.5, "apply a sigmoid"),
         ([[1, 0]], [[0.5, 0.1]], [0.5] * 3, "expected one number"),
         ([[1, 0]], [[0.5, 0.1]], np.nan, "not a finite number"),
+        ([[1, 0]], [[0.5, 0.1]], TopK(3), "top 3 labels were asked for and there are 2"),
     ],
 )
 def test_bad_input_is_refused(
-    labels: ArrayLike, scores: ArrayLike, threshold: ArrayLike, says: str
+    labels: ArrayLike, scores: ArrayLike, threshold: DecisionRule, says: str
 ) -> None:
     with pytest.raises(UsageError, match=says):
         multilabel_metrics(labels, scores, threshold)
@@ -194,3 +268,8 @@ def test_bad_input_is_refused(
 def test_weights_of_another_shape_are_refused() -> None:
     with pytest.raises(UsageError, match="expected \\(replicates, 2\\)"):
         RankedScores.rank([[1], [0]], [[0.5], [0.1]]).evaluate(np.ones((1, 3)))
+
+
+def test_no_label_cannot_be_asked_for() -> None:
+    with pytest.raises(UsageError, match="ask for 1 or more"):
+        TopK(0)
