@@ -160,6 +160,22 @@ def test_equal_labels_have_neither_majority_nor_minority() -> None:
     assert remedial(np.tile([[1, 1, 0]], (7, 1)))[0].tolist() == list(range(7))
 
 
+def test_the_last_image_of_a_label_stays() -> None:
+    # A is on every image and gives 8 of 10; C is on one of them
+    table = np.array([[1, 0]] * 9 + [[1, 1]])
+    for seed in range(20):
+        kept = ml_rus(table, 0.9, seed)
+        assert 9 in kept
+        assert len(kept) in {2, 3}
+
+
+@pytest.mark.parametrize("pairs", range(1, 40))
+def test_equally_uneven_images_are_not_parted_by_rounding(pairs: int) -> None:
+    table = np.array([[1, 1, 0], [1, 0, 1]] * pairs)
+    assert measure_imbalance(table).scumble > 0.05
+    assert remedial(table)[0].tolist() == list(range(2 * pairs))
+
+
 @pytest.mark.parametrize("ratio", [-0.1, float("nan"), float("inf")])
 def test_impossible_ratios_are_refused(ratio: float) -> None:
     for method in (*UNDER, *OVER):

@@ -31,7 +31,7 @@ def ml_rus(labels: ArrayLike, ratio: float, seed: int = 42) -> Indices:
     than `ratio` of the images go (5,733 of 6,084 are expected for PSMM at 0.2; the table lacks
     5,737), and rare labels lose what they share with frequent ones.
 
-    A label draws no more than brings its own IRLbl to MeanIR (PSMM: from a ratio of 0.31), and an
+    A label draws no more than brings its own IRLbl to MeanIR (PSMM: above a ratio of 0.302), and an
     image that would be the last of any label stays.
 
     Args:
