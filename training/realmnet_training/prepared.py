@@ -79,7 +79,7 @@ def prepare_split(split: Split, spec: PreprocessSpec, cache: Path, workers: int)
     return PreparedSplit(
         split=split.select(kept),
         pictures=np.load(pictures_path, mmap_mode="r"),
-        refused=tuple(f"line {row + 2}: {reason}" for row, reason in refused.items()),
+        refused=tuple(f"line {split.lines[row]}: {reason}" for row, reason in refused.items()),
     )
 
 
