@@ -30,6 +30,7 @@ _EYES: Final[dict[str, Eye]] = {"OD": "OD", "R": "OD", "OS": "OS", "L": "OS"}
 _DATE: Final = re.compile(
     r"(?:^|_)(?:(\d{4})-(\d{2})-(\d{2})|(\d{4})(\d{2})(\d{2})@\d{6})(?=[_.]|$)", re.ASCII
 )
+_NUMBER: Final = re.compile(r"\d{3}")
 _FIRST_YEAR: Final = 1980
 """Digital retinal cameras are younger; an earlier year is a slip or a placeholder."""
 
@@ -63,9 +64,12 @@ def parse_file_name(file: str) -> FileName:
 
 
 def source_of(patient: str) -> str:
-    """Where a patient comes from: the identifier up to its first `-`, else `unknown`."""
+    """Where a patient comes from: the identifier up to its first `-`, else `unknown`.
+
+    A beginning with three digits in a row is a number and no place; reports print sources.
+    """
     source, dash, _ = patient.partition("-")
-    return source if dash and source else UNKNOWN_SOURCE
+    return source if dash and source and not _NUMBER.search(source) else UNKNOWN_SOURCE
 
 
 def eye_of(file: str) -> Eye | None:

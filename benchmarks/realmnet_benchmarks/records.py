@@ -17,7 +17,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
-from realmnet_benchmarks.splits import Eye, Split
+from realmnet_benchmarks.file_names import Eye
+from realmnet_benchmarks.splits import Split
 from realmnet_benchmarks.tables import TRAINING_TABLE, read_table, split_name
 from realmnet_runtime.errors import ConfigurationError, MissingPath
 from realmnet_runtime.labels import PSMM, LabelSet

@@ -39,6 +39,7 @@ DAY = dt.date(2019, 1, 2)
         ("A-1_OD_2019-01-02_20190102@101112_1.jpg", "A-1", "A", "OD", DAY),
         ("A-1_20190102_OS1.jpg", "A-1", "A", "OS", None),
         ("A-20190102@101112_OS1.jpg", "A-20190102@101112", "A", "OS", None),
+        ("1234567-8_OD_1.jpg", "1234567-8", "unknown", "OD", None),
         ("IMG_0001.jpg", "IMG", "unknown", None, None),
         ("eye.jpg", None, "unknown", None, None),
         ("_OD.jpg", None, "unknown", "OD", None),
