@@ -47,8 +47,8 @@ def check_data(intake: Intake, workers: int = 1, progress: Report | None = None)
     present = intake.names()
     there = [entry for entry in entries if entry.file in present]
     pictures, reasons = _pictures(intake.images, there, workers, progress)
-    sound = [entry for entry in there if entry.file in pictures]
-    equal, repeats = _equal(sound, pictures)
+    groups = _by_content(there, pictures)
+    equal, repeats = _equal(groups)
     sides = [picture.shorter_side for picture in pictures.values()]
     return DataReport(
         images=len({entry.file for entry in entries}),
@@ -68,7 +68,7 @@ def check_data(intake: Intake, workers: int = 1, progress: Report | None = None)
         unnamed=sum(_looks_like_a_picture(name) for name in present - {e.file for e in entries}),
         shorter_side_px=(min(sides), int(np.median(sides)), max(sides)) if sides else None,
         equal=equal,
-        alike=_alike(sound, pictures),
+        alike=_alike(groups, pictures),
         repeats=repeats,
     )
 
@@ -112,31 +112,33 @@ def _picture(path: Path) -> _Picture | str:
     return _Picture(decoded.sha256, min(decoded.original_size), perceptual_hash(decoded.pixels))
 
 
-def _equal(
-    entries: Sequence[Entry], pictures: Mapping[str, _Picture]
-) -> tuple[tuple[Duplicates, ...], int]:
+def _by_content(entries: Sequence[Entry], pictures: Mapping[str, _Picture]) -> list[list[Entry]]:
+    """The readable images, those of equal files together."""
     groups: defaultdict[str, list[Entry]] = defaultdict(list)
     for entry in entries:
-        groups[pictures[entry.file].sha256].append(entry)
-    found = [_duplicates(group) for group in groups.values() if len(group) > 1]
-    across = tuple(one for one in found if one.patients > 1 or one.partitions > 1)
-    within = sum(len(one.places) - 1 for one in found if one.patients == one.partitions == 1)
-    return across, within
+        if entry.file in pictures:
+            groups[pictures[entry.file].sha256].append(entry)
+    return list(groups.values())
 
 
-def _alike(entries: Sequence[Entry], pictures: Mapping[str, _Picture]) -> tuple[Duplicates, ...]:
-    found = []
-    if not entries:
+def _equal(groups: Sequence[Sequence[Entry]]) -> tuple[tuple[Duplicates, ...], int]:
+    found = [_duplicates(group) for group in groups if len(group) > 1]
+    within = sum(len(one.places) - 1 for one in found if not _crosses(one))
+    return tuple(filter(_crosses, found)), within
+
+
+def _alike(
+    groups: Sequence[Sequence[Entry]], pictures: Mapping[str, _Picture]
+) -> tuple[Duplicates, ...]:
+    if not groups:
         return ()
-    looks = np.array([pictures[entry.file].look for entry in entries])
-    for i, j, bits in near_pairs(looks):
-        one, other = entries[i], entries[j]
-        if pictures[one.file].sha256 == pictures[other.file].sha256:
-            continue
-        pair = _duplicates([one, other], bits)
-        if pair.patients > 1 or pair.partitions > 1:
-            found.append(pair)
-    return tuple(sorted(found, key=lambda pair: pair.places))
+    looks = np.array([pictures[group[0].file].look for group in groups])
+    pairs = (_duplicates([*groups[i], *groups[j]], bits) for i, j, bits in near_pairs(looks))
+    return tuple(sorted(filter(_crosses, pairs), key=lambda pair: pair.places))
+
+
+def _crosses(duplicates: Duplicates) -> bool:
+    return duplicates.patients > 1 or duplicates.partitions > 1
 
 
 def _duplicates(entries: Sequence[Entry], bits: int = 0) -> Duplicates:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ from realmnet_benchmarks.hospital_tables import examine_hospital_table
 from realmnet_benchmarks.records import (
     IMAGE_FOLDER,
     TABLE_FOLDER,
-    find_tables,
+    list_tables,
     names_in,
     psmm_home,
 )
@@ -101,7 +101,8 @@ def read_intake(
 
     Raises:
         MissingPath: no such data set or table.
-        ConfigurationError: two tables of one name, or a column map that does not fit the labels.
+        ConfigurationError: a hospital's table that is no CSV text or has no row, or a column map
+            that does not fit the labels.
     """
     if columns is not None:
         path = Path(root)
@@ -112,10 +113,10 @@ def read_intake(
         )
     home = psmm_home(root)
     folder = images or home / IMAGE_FOLDER
-    tables = find_tables(home)
+    tables, faults = list_tables(home)
     readings = {name: _examined(path, label_set, folder) for name, path in tables.items()}
     below = {name: path.relative_to(home / TABLE_FOLDER) for name, path in tables.items()}
-    return _intake(readings, below, folder, label_set)
+    return _intake(readings, below, folder, label_set, faults)
 
 
 def in_order(
@@ -146,11 +147,12 @@ def _intake(
     tables: Mapping[str, Path],
     images: Path,
     label_set: LabelSet,
+    faults: Iterable[str] = (),
 ) -> Intake:
     return Intake(
         label_set=label_set,
         images=images,
         splits={name: read.split for name, read in readings.items() if read.split is not None},
         tables=tables,
-        faults=tuple(fault for read in readings.values() for fault in read.faults),
+        faults=(*faults, *(fault for read in readings.values() for fault in read.faults)),
     )

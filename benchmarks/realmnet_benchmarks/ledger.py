@@ -7,10 +7,12 @@ ledger lies beside the pictures and holds their names: it is as personal as the 
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import FileIO
 from pathlib import Path
-from typing import BinaryIO
 
 import msgspec
 
@@ -49,7 +51,7 @@ class Finished(msgspec.Struct, frozen=True):
 class Ledger:
     """A ledger opened for adding; `open_ledger` makes one."""
 
-    def __init__(self, path: Path, file: BinaryIO, finished: dict[str, Finished]) -> None:
+    def __init__(self, path: Path, file: FileIO, finished: dict[str, Finished]) -> None:
         self._path = path
         self._file = file
         self._finished = finished
@@ -65,8 +67,10 @@ class Ledger:
             OutputError: it could not be written.
         """
         try:
-            self._file.write(msgspec.json.encode(finished) + b"\n")
-            self._file.flush()
+            line = msgspec.json.encode(finished) + b"\n"
+            if self._file.write(line) != len(line):
+                # The system took a part and reports the full disk only at the next write.
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         except OSError as error:
             raise cannot_write(self._path, error) from error
         self._finished[finished.name] = finished

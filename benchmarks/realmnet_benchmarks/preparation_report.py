@@ -27,7 +27,8 @@ class PreparationReport(msgspec.Struct, frozen=True):
         upsampled: of those made and kept, how many have a side that was shorter before.
         rows: rows of each table that was written.
         empty_tables: tables not written, because none of their images could be prepared.
-        failures: every row that was left out.
+        failures: every row that was left out because its image failed.
+        unknown_labels: rows of a hospital's table left out because a label is unknown.
     """
 
     size: int
@@ -39,6 +40,7 @@ class PreparationReport(msgspec.Struct, frozen=True):
     rows: dict[str, int]
     empty_tables: tuple[str, ...]
     failures: tuple[Failure, ...]
+    unknown_labels: int
 
 
 def preparation_table(report: PreparationReport) -> str:
@@ -51,4 +53,11 @@ def preparation_table(report: PreparationReport) -> str:
         *(f"{name}: {rows:,} rows" for name, rows in report.rows.items()),
         *(f"{name}: not written, none of its images is left" for name in report.empty_tables),
     ]
-    return "\n".join([*lines, *(["rows left out:", *failures] if report.failures else [])])
+    if report.unknown_labels:
+        lines.append(f"{report.unknown_labels:,} rows left out because a label is unknown")
+    return "\n".join(
+        [
+            *lines,
+            *(["rows left out because their image failed:", *failures] if report.failures else []),
+        ]
+    )

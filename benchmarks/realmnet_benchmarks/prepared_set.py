@@ -106,6 +106,7 @@ def prepare_data(
         rows=rows,
         empty_tables=tuple(name for name in intake.splits if name not in rows),
         failures=failures,
+        unknown_labels=sum(len(split.left_out) for split in intake.splits.values()),
     )
 
 

@@ -120,18 +120,31 @@ def find_tables(home: Path) -> dict[str, Path]:
         MissingPath: no table.
         ConfigurationError: two tables of one name.
     """
+    tables, faults = list_tables(home)
+    if faults:
+        raise ConfigurationError(faults[0])
+    return tables
+
+
+def list_tables(home: Path) -> tuple[dict[str, Path], list[str]]:
+    """As `find_tables`, but tables whose name is taken are told as faults and left out.
+
+    Raises:
+        MissingPath: no table.
+    """
     main = home / TABLE_FOLDER
     tables: dict[str, Path] = {}
+    faults = []
     for path in sorted([*main.glob("*.csv"), *main.glob("*/*.csv")]):
         name = split_name(path)
         if name in tables:
-            raise ConfigurationError(
+            faults.append(
                 f"{path} and {tables[name]} are both the split '{name}'; keep one of them"
             )
-        tables[name] = path
+        tables.setdefault(name, path)
     if not tables:
         raise MissingPath(f"{main} holds no table; expected {TRAINING_TABLE}, val.csv, test.csv")
-    return {name: tables[name] for name in sorted(tables, key=_order)}
+    return {name: tables[name] for name in sorted(tables, key=_order)}, faults
 
 
 def names_in(folder: Path) -> set[str]:

@@ -156,6 +156,18 @@ def test_every_fault_is_reported_in_one_run(root: Path, capsys: pytest.CaptureFi
     assert report["unnamed"] == 1
 
 
+def test_two_tables_of_one_name_are_one_fault_among_others(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spoil(root)
+    table(root, "val").mkdir()
+    shutil.copy(table(root, "val.csv"), table(root, "val/val.csv"))
+    code, report = check(root, capsys)
+    assert code == 2
+    assert "both the split 'val'" in report["faults"][0]
+    assert len(report["faults"]) > 1
+
+
 def test_no_identifier_is_printed(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     spoil(root)
     for options in ([], ["--json"]):

@@ -23,6 +23,7 @@ from realmnet_runtime.images import read_image
 from realmnet_runtime.preprocess import PreprocessSpec, preprocess
 from realmnet_runtime.structs import decode_json
 
+REAL = Path(__file__).parents[3] / "shared/images/uwf"
 SIZE = 64
 IMAGES = 14
 
@@ -100,6 +101,24 @@ def test_raw_and_prepared_become_the_same_tensor(
             wanted = preprocess(read_image(one, model_size=made_by.decode_size), made_by)
             given = preprocess(read_image(other, model_size=read_by.decode_size), read_by)
             assert given.tobytes() == wanted.tobytes()
+
+
+@pytest.mark.skipif(not REAL.exists(), reason="no ../shared/images beside the repository")
+def test_real_pictures_decoded_at_a_scale_become_the_same_tensor(tmp_path: Path, out: Path) -> None:
+    (tmp_path / "map.toml").write_text(
+        'file = "f"\npatient = "p"\n[labels.NoPS]\ncolumn = "s"\n[labels.PS]\ncolumn = "s"\n'
+        'present = ["0"]\nabsent = ["1"]\n[[choices]]\ncolumn = "g"\n'
+        'values = { 0 = "NoMRL", 1 = "TFO", 2 = "DCA", 3 = "PCA", 4 = "MA" }\n'
+    )
+    files = sorted(path.name for path in REAL.iterdir())
+    lines = ["f,p,s,g", *(f"{file},{number},1,0" for number, file in enumerate(files))]
+    (tmp_path / "city.csv").write_text("\n".join(lines) + "\n")
+    options = ("--columns", str(tmp_path / "map.toml"), "--images", str(REAL))
+    assert prepare(tmp_path / "city.csv", out, *options) == 0
+    made_by, read_by = spec_of(out, "preprocess.json"), spec_of(out, "preprocess_prepared.json")
+    for file, path in zip(files, read_psmm(out)["city"].paths, strict=True):
+        wanted = preprocess(read_image(REAL / file, model_size=SIZE), made_by)
+        assert preprocess(read_image(path, model_size=SIZE), read_by).tobytes() == wanted.tobytes()
 
 
 @pytest.mark.parametrize("size", [64, 100, 112, 128])
