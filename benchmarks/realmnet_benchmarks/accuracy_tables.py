@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Final
 
 from realmnet_benchmarks.accuracy import Comparison
 from realmnet_benchmarks.bootstrap import Interval
 from realmnet_benchmarks.metrics import Floats, MultilabelMetrics
 
 ABSENT = "-"
+
+_MOST_LISTED: Final = 20
 
 
 def metrics_table(
@@ -85,6 +88,14 @@ def align(rows: Sequence[Sequence[str]]) -> list[str]:
         ).rstrip()
         for row in rows
     ]
+
+
+def listed(lines: Iterable[str]) -> Iterator[str]:
+    """The first twenty lines, indented, and how many more there are."""
+    every = list(lines)
+    yield from (f"  {line}" for line in every[:_MOST_LISTED])
+    if len(every) > _MOST_LISTED:
+        yield f"  and {len(every) - _MOST_LISTED:,} more; --json lists all"
 
 
 def _span(intervals: Mapping[str, Interval] | None, name: str, index: int | None) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,19 +10,22 @@ import msgspec
 import typer
 
 from realmnet_benchmarks.accuracy_tables import align
+from realmnet_benchmarks.intake_commands import check, prepare, usable_cores
 from realmnet_benchmarks.phantom_splits import MixName, SplitPlan, draw_splits
 from realmnet_benchmarks.phantoms import write_dataset
 from realmnet_benchmarks.progress import reporting
 from realmnet_benchmarks.records import Records, read_psmm
 
 data = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None)
+data.command()(check)
+data.command()(prepare)
 
 _PLAN = SplitPlan()
 
 
 @data.callback()
 def _data() -> None:
-    """Make data sets of synthetic phantoms. Research use only."""
+    """Check and prepare data sets, or make one of synthetic phantoms. Research use only."""
 
 
 @data.command()
@@ -71,7 +73,7 @@ def phantoms(
             height=size,
             width=size * 5 // 4,
             quality=quality,
-            workers=workers or _usable_cores(),
+            workers=workers or usable_cores(),
             progress=report,
         )
     records = read_psmm(out)
@@ -116,9 +118,3 @@ def summary_table(records: Records) -> str:
             ]
         )
     return "\n".join(align(rows))
-
-
-def _usable_cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -17,7 +17,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
-from realmnet_benchmarks.splits import Eye, Split
+from realmnet_benchmarks.file_names import Eye
+from realmnet_benchmarks.splits import Split
 from realmnet_benchmarks.tables import TRAINING_TABLE, read_table, split_name
 from realmnet_runtime.errors import ConfigurationError, MissingPath
 from realmnet_runtime.labels import PSMM, LabelSet
@@ -77,26 +78,17 @@ def read_psmm(root: Path | str, label_set: LabelSet = PSMM) -> Records:
         ConfigurationError: a table that `read_table` refuses, two tables of one name, or a patient
             in two partitions.
     """
-    home = _home(Path(root))
-    images, main = home / IMAGE_FOLDER, home / TABLE_FOLDER
-    present = {path.name for path in images.iterdir()} if images.is_dir() else set()
+    home = psmm_home(root)
+    images = home / IMAGE_FOLDER
+    present = names_in(images)
     if not present:
         raise MissingPath(f"{images} holds no image; put the pictures of the data set there")
-    tables: dict[str, Path] = {}
-    for path in sorted([*main.glob("*.csv"), *main.glob("*/*.csv")]):
-        name = split_name(path)
-        if name in tables:
-            raise ConfigurationError(
-                f"{path} and {tables[name]} are both the split '{name}'; keep one of them"
-            )
-        tables[name] = path
-    if not tables:
-        raise MissingPath(f"{main} holds no table; expected {TRAINING_TABLE}, val.csv, test.csv")
-    splits = {
-        name: read_table(tables[name], label_set, images) for name in sorted(tables, key=_order)
-    }
+    tables = find_tables(home)
+    splits = {name: read_table(path, label_set, images) for name, path in tables.items()}
     for name, split in splits.items():
-        absent = [line for line, file in enumerate(split.files, start=2) if file not in present]
+        absent = [
+            line for line, file in zip(split.lines, split.files, strict=True) if file not in present
+        ]
         if absent:
             raise MissingPath(
                 f"{tables[name]}: {len(absent)} of {len(split)} images are not in {images}, the "
@@ -105,13 +97,14 @@ def read_psmm(root: Path | str, label_set: LabelSet = PSMM) -> Records:
     return Records(home, splits)
 
 
-def _order(name: str) -> tuple[int, str]:
-    partition = name.split("_", 1)[0]
-    return (_PARTITIONS.index(partition) if partition in _PARTITIONS else len(_PARTITIONS)), name
+def psmm_home(root: Path | str) -> Path:
+    """The folder `PSMM` of a data set that is given by it, by `datasets`, or by the one above.
 
-
-def _home(root: Path) -> Path:
-    for home in (root, root / "PSMM", root / "datasets" / "PSMM"):
+    Raises:
+        MissingPath: none of them holds the folder of tables.
+    """
+    given = Path(root)
+    for home in (given, given / "PSMM", given / "datasets" / "PSMM"):
         if (home / TABLE_FOLDER).is_dir():
             return home
     raise MissingPath(
@@ -120,13 +113,67 @@ def _home(root: Path) -> Path:
     )
 
 
-def _refuse_shared_patients(splits: Mapping[str, Split]) -> None:
-    home: dict[str, Split] = {}
+def find_tables(home: Path) -> dict[str, Path]:
+    """Name of each split and its table: training tables, `val`, `test`, then others by name.
+
+    Raises:
+        MissingPath: no table.
+        ConfigurationError: two tables of one name.
+    """
+    tables, faults = list_tables(home)
+    if faults:
+        raise ConfigurationError(faults[0])
+    return tables
+
+
+def list_tables(home: Path) -> tuple[dict[str, Path], list[str]]:
+    """As `find_tables`, but tables whose name is taken are told as faults and left out.
+
+    Raises:
+        MissingPath: no table.
+    """
+    main = home / TABLE_FOLDER
+    tables: dict[str, Path] = {}
+    faults = []
+    for path in sorted([*main.glob("*.csv"), *main.glob("*/*.csv")]):
+        name = split_name(path)
+        if name in tables:
+            faults.append(
+                f"{path} and {tables[name]} are both the split '{name}'; keep one of them"
+            )
+        tables.setdefault(name, path)
+    if not tables:
+        raise MissingPath(f"{main} holds no table; expected {TRAINING_TABLE}, val.csv, test.csv")
+    return {name: tables[name] for name in sorted(tables, key=_order)}, faults
+
+
+def names_in(folder: Path) -> set[str]:
+    """Names in a folder; none where there is no such folder."""
+    return {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+
+
+def _order(name: str) -> tuple[int, str]:
+    partition = name.split("_", 1)[0]
+    return (_PARTITIONS.index(partition) if partition in _PARTITIONS else len(_PARTITIONS)), name
+
+
+def shared_patients(
+    splits: Mapping[str, Split],
+) -> Iterator[tuple[tuple[Split, int], tuple[Split, int]]]:
+    """Patients in two partitions: for each, the first row in either as (split, line)."""
+    home: dict[str, tuple[Split, int]] = {}
+    told: set[tuple[str, str]] = set()
     for split in splits.values():
-        for line, patient in enumerate(split.patients, start=2):
-            other = home.setdefault(patient, split)
-            if other.partition != split.partition:
-                raise ConfigurationError(
-                    f"the patient of line {line} of split '{split.name}' is also in split "
-                    f"'{other.name}'; keep all pictures of a patient in one of them"
-                )
+        for line, patient in zip(split.lines, split.patients, strict=True):
+            first = home.setdefault(patient, (split, line))
+            if first[0].partition != split.partition and (patient, split.partition) not in told:
+                told.add((patient, split.partition))
+                yield first, (split, line)
+
+
+def _refuse_shared_patients(splits: Mapping[str, Split]) -> None:
+    for (other, _), (split, line) in shared_patients(splits):
+        raise ConfigurationError(
+            f"the patient of line {line} of split '{split.name}' is also in split "
+            f"'{other.name}'; keep all pictures of a patient in one of them"
+        )

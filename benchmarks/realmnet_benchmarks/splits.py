@@ -1,4 +1,4 @@
-"""One table of images in memory: labels, patients, sources and eyes.
+"""One table of images in memory: labels, patients, sources, eyes and examinations.
 
 File names and identifiers are personal data. `repr` gives counts only.
 """
@@ -6,25 +6,18 @@ File names and identifiers are personal data. `repr` gives counts only.
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from realmnet_benchmarks.file_names import Eye
 from realmnet_runtime.errors import ConfigurationError
 from realmnet_runtime.labels import LabelSet
 
-Eye = Literal["OD", "OS"]
 Labels = NDArray[np.uint8]
-
-UNKNOWN_SOURCE: Final = "unknown"
-
-_EYE: Final = re.compile(r"(?:^|[_@-])(?P<eye>OD|OS|OU|L|R)\d*(?=[_.]|$)")
-_EYES: Final[dict[str, Eye]] = {"OD": "OD", "R": "OD", "OS": "OS", "L": "OS"}
 
 
 @dataclass(frozen=True, repr=False)
@@ -40,6 +33,11 @@ class Split:
         patients: (N,) patient identifiers.
         sources: (N,) source of each image: the identifier up to its first `-`, else `unknown`.
         eyes: (N,) `OD` or `OS` where the file name states one, else None.
+        exams: (N,) opaque key that pictures of one examination share, None where it is unknown;
+            left empty, all are unknown.
+        lines: (N,) line of each row in the table it was read from, for messages; left empty, the
+            rows follow the header without a gap.
+        left_out: lines that are no rows here because a label of theirs is unknown.
     """
 
     name: str
@@ -50,14 +48,21 @@ class Split:
     patients: tuple[str, ...]
     sources: tuple[str, ...]
     eyes: tuple[Eye | None, ...]
+    exams: tuple[str | None, ...] = ()
+    lines: tuple[int, ...] = ()
+    left_out: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         count = len(self.files)
-        lengths = {len(self.patients), len(self.sources), len(self.eyes)}
+        object.__setattr__(self, "exams", self.exams or (None,) * count)
+        object.__setattr__(self, "lines", self.lines or tuple(range(2, count + 2)))
+        columns = (self.patients, self.sources, self.eyes, self.exams, self.lines)
+        lengths = {len(column) for column in columns}
         if lengths != {count} or self.labels.shape != (count, len(self.label_set)):
             raise ConfigurationError(
                 f"split '{self.name}' has {count} files, labels {self.labels.shape} and "
-                f"{sorted(lengths)} patients, sources and eyes; all need one row per image"
+                f"{sorted(lengths)} patients, sources, eyes, exams and lines; all need one row per "
+                "image"
             )
         if self.labels.dtype != np.uint8 or not np.isin(self.labels, (0, 1)).all():
             raise ConfigurationError(
@@ -71,9 +76,10 @@ class Split:
         return len(self.files)
 
     def __repr__(self) -> str:
+        less = f", {len(self.left_out)} rows left out" if self.left_out else ""
         return (
             f"Split({self.name!r}, {len(self)} images of {len(set(self.patients))} patients from "
-            f"{len(set(self.sources))} sources, labels {self.label_set.name!r})"
+            f"{len(set(self.sources))} sources, labels {self.label_set.name!r}{less})"
         )
 
     @property
@@ -127,20 +133,7 @@ class Split:
             patients=tuple(self.patients[i] for i in rows),
             sources=tuple(self.sources[i] for i in rows),
             eyes=tuple(self.eyes[i] for i in rows),
+            exams=tuple(self.exams[i] for i in rows),
+            lines=tuple(self.lines[i] for i in rows),
+            left_out=self.left_out,
         )
-
-
-def source_of(patient: str) -> str:
-    """Where a patient comes from: the identifier up to its first `-`, else `unknown`."""
-    source, dash, _ = patient.partition("-")
-    return source if dash and source else UNKNOWN_SOURCE
-
-
-def eye_of(file: str) -> Eye | None:
-    """The eye a file name states by OD, OS, L or R after the patient; None where it does not.
-
-    `OU` (both eyes) and a name with two different eyes state none.
-    """
-    _, _, rest = file.partition("_")
-    stated: set[Eye | None] = {_EYES.get(match["eye"]) for match in _EYE.finditer(rest)}
-    return stated.pop() if len(stated) == 1 else None

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from realmnet_benchmarks.file_names import eye_of, source_of
 from realmnet_benchmarks.records import Records, read_psmm, read_table
-from realmnet_benchmarks.splits import eye_of, source_of
 from realmnet_runtime.errors import ConfigurationError, MissingPath, RealmnetError
 
 RELEASED = Path(__file__).parents[3] / "shared/reference/psmm"

@@ -101,7 +101,7 @@ def _opened(split: Split, pictures_path: Path, facts_path: Path) -> PreparedSpli
     return PreparedSplit(
         split=split.select(kept),
         pictures=np.load(pictures_path, mmap_mode="r"),
-        refused=tuple(f"line {row + 2}: {reason}" for row, reason in refused.items()),
+        refused=tuple(f"line {split.lines[row]}: {reason}" for row, reason in refused.items()),
     )
 
 
