@@ -19,6 +19,19 @@ from realmnet_runtime.structs import decode_json
 from realmnet_training.backbone import Size
 from realmnet_training.config import Preset
 from realmnet_training.model import HeadKind, RealMNet
+from realmnet_training.released import import_released
+
+__all__ = [
+    "CHECKPOINT_VERSION",
+    "Architecture",
+    "CheckpointFacts",
+    "SplitFacts",
+    "architecture_of",
+    "import_released",
+    "load_checkpoint",
+    "read_facts",
+    "save_checkpoint",
+]
 
 CHECKPOINT_VERSION: Final = 1
 _KEY: Final = "realmnet"
