@@ -49,11 +49,13 @@ class LinearHead(nn.Module):
         Returns:
             Logits (N, labels) and score maps (N, labels, h, w).
         """
+        pooled = features.mean(dim=(2, 3), keepdim=True)
         if norm is not None:
-            pooled = features.mean(dim=(2, 3), keepdim=True)
             mean = pooled.mean(dim=1, keepdim=True)
             variance = (pooled - mean).square().mean(dim=1, keepdim=True)
             scale, shift = norm.weight[:, None, None], norm.bias[:, None, None]
             features = (features - mean) * (variance + norm.eps).rsqrt() * scale + shift
+            # the module itself, so that exporters and hooks see a norm
+            pooled = norm(pooled)
         maps = functional.conv2d(features, self.fc.weight[:, :, None, None], self.fc.bias)
-        return maps.mean(dim=(2, 3)), maps
+        return self.fc(pooled.flatten(1)), maps
