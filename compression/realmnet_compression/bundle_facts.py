@@ -34,13 +34,16 @@ _LIBRARIES: Final = (
 
 def describe_model(recipe: Recipe, model: RealMNet) -> Model:
     """What was trained, with the statement every answer carries."""
-    heads = len(model.head.temperatures)
+    head = (
+        "a linear head on pooled features"
+        if model.head_kind == "linear"
+        else f"class-specific residual attention, {model.heads} heads, lambda {model.lam:g}"
+    )
     return Model(
         name=recipe.name,
         version=recipe.version,
         architecture=(
-            f"TinyViT-{model.size.upper()} with class-specific residual attention, {heads} heads, "
-            f"lambda {model.head.lam:g}, {model.image} x {model.image} pixels"
+            f"TinyViT-{model.size.upper()} with {head}, {model.image} x {model.image} pixels"
         ),
         parameters=sum(parameter.numel() for parameter in model.parameters()),
         notice=recipe.notice,

@@ -18,7 +18,20 @@ from realmnet_runtime.preprocess import PreprocessSpec
 from realmnet_runtime.structs import decode_json
 from realmnet_training.backbone import Size
 from realmnet_training.config import Preset
-from realmnet_training.model import RealMNet
+from realmnet_training.model import HeadKind, RealMNet
+from realmnet_training.released import import_released
+
+__all__ = [
+    "CHECKPOINT_VERSION",
+    "Architecture",
+    "CheckpointFacts",
+    "SplitFacts",
+    "architecture_of",
+    "import_released",
+    "load_checkpoint",
+    "read_facts",
+    "save_checkpoint",
+]
 
 CHECKPOINT_VERSION: Final = 1
 _KEY: Final = "realmnet"
@@ -32,6 +45,7 @@ class Architecture(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     labels: int
     heads: int
     lam: float
+    head: HeadKind = "csra"
 
 
 class SplitFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -99,8 +113,9 @@ def architecture_of(model: RealMNet) -> Architecture:
         size=model.size,
         image=model.image,
         labels=model.labels,
-        heads=len(model.head.temperatures),
-        lam=model.head.lam,
+        heads=model.heads,
+        lam=model.lam,
+        head=model.head_kind,
     )
 
 
@@ -151,7 +166,7 @@ def load_checkpoint(path: Path) -> tuple[RealMNet, CheckpointFacts]:
     """
     facts = read_facts(path)
     built = facts.architecture
-    model = RealMNet(built.size, built.image, built.labels, built.heads, built.lam)
+    model = RealMNet(built.size, built.image, built.labels, built.heads, built.lam, head=built.head)
     try:
         model.load_state_dict(safetensors.torch.load_file(path))
     except (RuntimeError, SafetensorError) as error:

@@ -18,6 +18,7 @@ from realmnet_runtime.structs import convert_mapping
 from realmnet_runtime.suggestions import nearest
 from realmnet_training.backbone import Size, token_grids
 from realmnet_training.csra import TEMPERATURES
+from realmnet_training.model import HeadKind
 
 Probability = Annotated[float, Meta(ge=0.0, le=1.0)]
 Share = Annotated[float, Meta(ge=0.0, lt=1.0)]
@@ -30,6 +31,7 @@ class ModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The network; see `RealMNet`."""
 
     size: Size = "21m"
+    head: HeadKind = "csra"
     heads: int = 2
     lam: NotNegative = 1.2
     drop_path: Share = 0.5

@@ -140,6 +140,7 @@ def build_model(preset: Preset, stage: Stage, *, pretrained: bool) -> RealMNet:
         config.lam,
         pretrained=config.pretrained if pretrained else None,
         drop_path=config.drop_path,
+        head=config.head,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Final, Literal
 
 import torch
 from torch import Tensor, nn
@@ -11,10 +12,14 @@ from torch import Tensor, nn
 from realmnet_runtime.errors import ConfigurationError
 from realmnet_training.backbone import Size, build_backbone
 from realmnet_training.csra import CsraHead
+from realmnet_training.linear_head import LinearHead
 from realmnet_training.position_bias import resize_position_biases
 from realmnet_training.pretrained import load_pretrained
 
-__all__ = ["CsraHead", "RealMNet"]
+__all__ = ["HEADS", "CsraHead", "HeadKind", "LinearHead", "RealMNet"]
+
+HeadKind = Literal["csra", "linear"]
+HEADS: Final[tuple[HeadKind, ...]] = ("csra", "linear")
 
 
 class RealMNet(nn.Module):
@@ -31,6 +36,8 @@ class RealMNet(nn.Module):
         lam: weight of the attention term of the head.
         pretrained: timm tag or local file for the backbone; None starts at random.
         drop_path: stochastic depth of the last block; the paper trains with 0.5.
+        head: `csra`, or `linear` for pooled features and one layer, with which the paper searched
+            its hyper-parameters; `heads` and `lam` then mean nothing.
 
     Raises:
         ConfigurationError: an impossible size, image or head, or weights of another model.
@@ -46,26 +53,45 @@ class RealMNet(nn.Module):
         lam: float = 1.2,
         pretrained: str | Path | None = None,
         drop_path: float = 0.0,
+        head: HeadKind = "csra",
     ) -> None:
         super().__init__()
+        if head not in HEADS:
+            raise ConfigurationError(f"model head '{head}'; RealMNet has {', '.join(HEADS)}")
         self.size: Size = size
         self.image = image
         self.labels = labels
+        self.heads = heads
+        self.lam = lam
         self.backbone = build_backbone(size, image, drop_path)
-        self.head = CsraHead(self.backbone.num_features, labels, heads, lam)
+        channels = self.backbone.num_features
+        self.head: CsraHead | LinearHead = (
+            CsraHead(channels, labels, heads, lam)
+            if head == "csra"
+            else LinearHead(channels, labels)
+        )
         if pretrained is not None:
             load_pretrained(self.backbone, size, image, pretrained)
 
+    @property
+    def head_kind(self) -> HeadKind:
+        """Which head the model has."""
+        return "linear" if isinstance(self.head, LinearHead) else "csra"
+
     def features(self, images: Tensor) -> Tensor:
         """Map (N, 3, image, image) to the normalised (N, channels, image / 32, image / 32)."""
+        normalised: Tensor = self.backbone.head.norm(self.tokens(images))
+        return normalised
+
+    def tokens(self, images: Tensor) -> Tensor:
+        """Map (N, 3, image, image) to the same as `features`, before the final norm."""
         if not torch.onnx.is_in_onnx_export() and images.shape[-2:] != (self.image, self.image):
             raise ConfigurationError(
                 f"input of {tuple(images.shape[-2:])} px; this model takes {self.image} x "
                 f"{self.image}: build it for the other size and use `load_resized`"
             )
-        tokens = self.backbone.stages(self.backbone.patch_embed(images))
-        normalised: Tensor = self.backbone.head.norm(tokens)
-        return normalised
+        tokens: Tensor = self.backbone.stages(self.backbone.patch_embed(images))
+        return tokens
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Answer a batch.
@@ -76,7 +102,10 @@ class RealMNet(nn.Module):
         Returns:
             Logits (N, labels) and score maps (N, labels, h, w) with h = w = image / 32 rounded up.
         """
-        logits, maps = self.head(self.features(images))
+        if isinstance(self.head, LinearHead):
+            logits, maps = self.head(self.tokens(images), self.backbone.head.norm)
+        else:
+            logits, maps = self.head(self.features(images))
         return logits, maps
 
     def load_resized(self, state: Mapping[str, Tensor]) -> None:
