@@ -34,6 +34,8 @@ from realmnet_training.explain import (
 )
 from realmnet_training.model import RealMNet
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 SIZE = 64
 CELLS = 8
 

@@ -18,6 +18,8 @@ from realmnet_runtime.errors import UsageError
 from realmnet_training.csra import CsraHead
 from realmnet_training.grad_cam import grad_cam_pp, paper_weights, require_grad_cam
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 Reader = Callable[[str], dict[str, Any]]
 
 

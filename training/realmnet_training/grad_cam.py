@@ -7,6 +7,9 @@ The package adds 1e-6 to the denominator of its quotient as a guard. Gradients o
 averages over positions are a few 1e-4 and their squares 1e-7, so the guard would shape the map. A
 map handed over as map * k has gradients / k and the same product of the two: with a small k the
 guard vanishes and the paper's formula, `paper_weights`, remains.
+
+That formula supposes a map behind a ReLU. RealMNet's is normalised and has both signs, so its
+quotient has poles; `docs/explanations.md` says how much they weigh.
 """
 
 from __future__ import annotations

@@ -20,12 +20,12 @@ from realmnet_training.explain import Maps, Opened, stretched
 from realmnet_training.lettering import Line, Picture, stacked, text_strip
 
 _ANCHORS: Final = ((0.0, (30, 60, 255)), (0.6, (60, 190, 255)), (1.0, (255, 255, 255)))
-_MOST_OPAQUE: Final = 0.65
+_MOST_OPAQUE: Final = 0.5
 _CONTOUR: Final = 0.5
 _LEAST_HEIGHT_PX: Final = 640
 _LETTERS_PER_WIDTH: Final = 85.0
 
-LEGEND: Final = "Blue to white: little to most evidence within this picture; line: half of the most"
+LEGEND: Final = "Blue to white: least to most evidence within this picture; line: half-way"
 
 
 def draw_heat(picture: Picture, heat: Maps) -> Picture:
