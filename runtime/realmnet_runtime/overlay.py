@@ -13,12 +13,12 @@ from realmnet_runtime.prediction import Prediction
 
 Colour = tuple[int, int, int]
 
-_BACKGROUND: Final[Colour] = (18, 22, 28)
-_TEXT: Final[Colour] = (226, 230, 236)
-_QUIET: Final[Colour] = (142, 150, 162)
-_FOUND: Final[Colour] = (255, 179, 71)
+BACKGROUND: Final[Colour] = (18, 22, 28)
+TEXT: Final[Colour] = (226, 230, 236)
+QUIET: Final[Colour] = (142, 150, 162)
+FOUND: Final[Colour] = (255, 179, 71)
 _TRACK: Final[Colour] = (48, 55, 66)
-_BOX: Final[Colour] = (255, 255, 255)
+BOX: Final[Colour] = (255, 255, 255)
 _OUTLINE: Final[Colour] = (64, 200, 255)
 _FONT: Final = cv2.FONT_HERSHEY_SIMPLEX
 _CAPITAL_PX: Final = 22.0  # height of a capital of this font at scale 1
@@ -75,7 +75,7 @@ def _draw_field_of_view(picture: NDArray[np.uint8], prediction: Prediction, fact
     scaled = [outline * factor for outline in outlines]
     cv2.drawContours(picture, scaled, -1, _OUTLINE, line, cv2.LINE_AA)
     x0, y0, x1, y1 = (side * factor for side in prediction.box)
-    cv2.rectangle(picture, (x0, y0), (x1 - 1, y1 - 1), _BOX, line, cv2.LINE_AA)
+    cv2.rectangle(picture, (x0, y0), (x1 - 1, y1 - 1), BOX, line, cv2.LINE_AA)
 
 
 class _Panel:
@@ -84,29 +84,29 @@ class _Panel:
     def __init__(self, height: int) -> None:
         self._unit = height / _PANEL_UNITS[0]
         width = round(_PANEL_UNITS[1] * self._unit)
-        self._pixels: NDArray[np.uint8] = np.full((height, width, 3), _BACKGROUND, np.uint8)
+        self._pixels: NDArray[np.uint8] = np.full((height, width, 3), BACKGROUND, np.uint8)
 
     def filled_with(self, prediction: Prediction) -> NDArray[np.uint8]:
         self._text("RealMNet", y=3.0, capital=1.25)
-        self._text(prediction.model, y=5.2, capital=0.62, colour=_QUIET)
+        self._text(prediction.model, y=5.2, capital=0.62, colour=QUIET)
         # Seven rows fill what they are given; longer label sets get narrower rows.
         pitch = min(2.9, 20.3 / len(prediction.probabilities))
         y = 7.8
         for name in prediction.probabilities:
             self._probability(prediction, name, y=y, size=pitch / 2.9)
             y += pitch
-        y = self._paragraphs(_reading(prediction), y=y + 0.4, capital=0.72, colour=_TEXT)
+        y = self._paragraphs(_reading(prediction), y=y + 0.4, capital=0.72, colour=TEXT)
         quiet = [*prediction.inconsistencies, _origin(prediction)]
-        self._paragraphs(quiet, y=y + 0.4, capital=0.55, colour=_QUIET)
+        self._paragraphs(quiet, y=y + 0.4, capital=0.55, colour=QUIET)
         lines = self._wrapped(prediction.notice, capital=0.62)
         top = _PANEL_UNITS[0] - 1.4 - 1.24 * (len(lines) - 1)
-        self._paragraphs(lines, y=top, capital=0.62, colour=_FOUND)
+        self._paragraphs(lines, y=top, capital=0.62, colour=FOUND)
         return self._pixels
 
     def _probability(self, prediction: Prediction, name: str, *, y: float, size: float) -> None:
         probability = prediction.probabilities[name]
         found = name in prediction.findings
-        colour = _FOUND if found else _TEXT
+        colour = FOUND if found else TEXT
         value = f"{probability:.3f}"
         self._text(name, y=y, capital=0.78 * size, colour=colour)
         right = _MARGIN + _WIDTH - self._width(value, 0.78 * size)
@@ -114,9 +114,9 @@ class _Panel:
         top, bottom = y + 0.55 * size, y + 1.05 * size
         self._bar((_MARGIN, _MARGIN + _WIDTH), (top, bottom), _TRACK)
         reach = _MARGIN + _WIDTH * probability
-        self._bar((_MARGIN, reach), (top, bottom), _FOUND if found else _QUIET)
+        self._bar((_MARGIN, reach), (top, bottom), FOUND if found else QUIET)
         mark = _MARGIN + _WIDTH * prediction.thresholds[name]
-        self._bar((mark - 0.06, mark + 0.06), (top - 0.2 * size, bottom + 0.2 * size), _TEXT)
+        self._bar((mark - 0.06, mark + 0.06), (top - 0.2 * size, bottom + 0.2 * size), TEXT)
 
     def _paragraphs(
         self, paragraphs: list[str], *, y: float, capital: float, colour: Colour
@@ -144,7 +144,7 @@ class _Panel:
         y: float,
         capital: float,
         x: float = _MARGIN,
-        colour: Colour = _TEXT,
+        colour: Colour = TEXT,
     ) -> None:
         origin = (round(x * self._unit), round(y * self._unit))
         scale, stroke = self._font(capital)

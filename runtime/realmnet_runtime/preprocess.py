@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import math
 from functools import lru_cache
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, NamedTuple
 
 import cv2
 import msgspec
@@ -75,6 +75,15 @@ class PreprocessSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return self.size if self.decode == "scaled" else None
 
 
+class Placement(NamedTuple):
+    """The rectangle of the model's square that a crop fills, in pixels of the square."""
+
+    top: int
+    left: int
+    rows: int
+    columns: int
+
+
 def prepare(
     image: NDArray[np.uint8], spec: PreprocessSpec, field_of_view: FieldOfView | None = None
 ) -> NDArray[np.uint8]:
@@ -102,15 +111,23 @@ def prepare(
             f"picture too small: {width} x {height} pixels to fill {spec.size} x {spec.size}; at "
             f"least {-(-spec.size // _MOST_ENLARGEMENT)} a side are needed; send the original"
         )
+    top, left, rows, columns = place_crop(height, width, spec)
+    resized = _resize(crop, rows, columns, spec)
     if spec.fit == "stretch":
-        return _resize(crop, spec.size, spec.size, spec)
+        return resized
+    square = np.zeros((spec.size, spec.size, 3), np.uint8)
+    square[top : top + rows, left : left + columns] = resized
+    return square
+
+
+def place_crop(height: int, width: int, spec: PreprocessSpec) -> Placement:
+    """Where `prepare` puts a crop of this size; maps of the square are carried back by it."""
+    if spec.fit == "stretch":
+        return Placement(0, 0, spec.size, spec.size)
     longer = max(height, width)
     rows = max(1, round(height * spec.size / longer))
     columns = max(1, round(width * spec.size / longer))
-    top, left = (spec.size - rows) // 2, (spec.size - columns) // 2
-    square = np.zeros((spec.size, spec.size, 3), np.uint8)
-    square[top : top + rows, left : left + columns] = _resize(crop, rows, columns, spec)
-    return square
+    return Placement((spec.size - rows) // 2, (spec.size - columns) // 2, rows, columns)
 
 
 def to_tensor(prepared: NDArray[np.uint8], spec: PreprocessSpec) -> NDArray[np.float32]:

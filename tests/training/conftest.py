@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from realmnet_benchmarks.phantom_splits import SplitPlan, draw_splits
 from realmnet_benchmarks.phantoms import write_dataset
@@ -36,3 +37,12 @@ def phantom_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     plan = SplitPlan(train=8, dev=8, test=4, natural=0, images_per_patient=2, seed=1)
     write_dataset(root, draw_splits(plan), height=128, width=160, workers=1)
     return root
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """Small networks run faster in one thread than in several that wait for one another."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
