@@ -21,7 +21,7 @@ from realmnet_training.checkpoint import (
     save_checkpoint,
 )
 from realmnet_training.config import load_preset
-from realmnet_training.fit import build_model
+from realmnet_training.initial import build_model
 from realmnet_training.model import LinearHead, RealMNet
 
 
@@ -74,9 +74,9 @@ def test_a_linear_head_comes_back_from_its_checkpoint(tmp_path: Path) -> None:
 
 def test_a_preset_chooses_the_head() -> None:
     preset = load_preset("smoke", ["model.head=linear"])
-    model = build_model(preset, preset.fit.stages[0], pretrained=False)
+    model = build_model(preset, preset.fit.stages[0], fresh=False)
     assert isinstance(model.head, LinearHead)
-    assert build_model(load_preset("smoke"), preset.fit.stages[0], pretrained=False).heads == 2
+    assert build_model(load_preset("smoke"), preset.fit.stages[0], fresh=False).heads == 2
 
 
 def test_impossible_heads_are_refused() -> None:

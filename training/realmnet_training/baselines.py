@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -154,6 +155,20 @@ class Baseline(nn.Module):
             self.features(images), norm if isinstance(norm, nn.LayerNorm) else None
         )
         return logits, maps
+
+    def load_resized(self, state: Mapping[str, Tensor]) -> None:
+        """Load weights of the same network; its image size never changes.
+
+        Raises:
+            ConfigurationError: weights of another network.
+        """
+        try:
+            self.load_state_dict(state)
+        except RuntimeError as error:
+            raise ConfigurationError(
+                f"the weights are not those of {self._spec.title} with {self.labels} labels: "
+                f"{_first_line(error)}"
+            ) from error
 
 
 def _build_backbone(spec: BaselineSpec, pretrained: str | Path | None, drop_path: float) -> Any:  # noqa: ANN401 - timm's classes share methods, not a base

@@ -16,9 +16,15 @@ from realmnet_runtime.labels import LabelSet
 from realmnet_runtime.manifest import OperatingPoint
 from realmnet_runtime.preprocess import PreprocessSpec
 from realmnet_runtime.structs import decode_json
-from realmnet_training.backbone import Size
 from realmnet_training.config import Preset
-from realmnet_training.model import HeadKind, RealMNet
+from realmnet_training.model import RealMNet
+from realmnet_training.networks import (
+    AnyArchitecture,
+    Architecture,
+    Network,
+    architecture_of,
+    require_realmnet,
+)
 from realmnet_training.released import import_released
 
 __all__ = [
@@ -29,23 +35,13 @@ __all__ = [
     "architecture_of",
     "import_released",
     "load_checkpoint",
+    "load_network",
     "read_facts",
     "save_checkpoint",
 ]
 
 CHECKPOINT_VERSION: Final = 1
 _KEY: Final = "realmnet"
-
-
-class Architecture(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Arguments from which `RealMNet` is built again."""
-
-    size: Size
-    image: int
-    labels: int
-    heads: int
-    lam: float
-    head: HeadKind = "csra"
 
 
 class SplitFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -76,7 +72,7 @@ class CheckpointFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         version: of this format.
     """
 
-    architecture: Architecture
+    architecture: AnyArchitecture
     label_set: LabelSet
     spec: PreprocessSpec
     preset: Preset | None = None
@@ -107,19 +103,7 @@ class CheckpointFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             )
 
 
-def architecture_of(model: RealMNet) -> Architecture:
-    """The arguments from which a model can be built again."""
-    return Architecture(
-        size=model.size,
-        image=model.image,
-        labels=model.labels,
-        heads=model.heads,
-        lam=model.lam,
-        head=model.head_kind,
-    )
-
-
-def save_checkpoint(path: Path, model: RealMNet, facts: CheckpointFacts) -> None:
+def save_checkpoint(path: Path, model: Network, facts: CheckpointFacts) -> None:
     """Write weights and facts as one .safetensors file, whole or not at all.
 
     Raises:
@@ -157,7 +141,7 @@ def read_facts(path: Path) -> CheckpointFacts:
     return decode_json(header[_KEY].encode(), CheckpointFacts, str(path))
 
 
-def load_checkpoint(path: Path) -> tuple[RealMNet, CheckpointFacts]:
+def load_network(path: Path) -> tuple[Network, CheckpointFacts]:
     """Build the network of a checkpoint and load its weights, in evaluation mode on the CPU.
 
     Raises:
@@ -165,10 +149,19 @@ def load_checkpoint(path: Path) -> tuple[RealMNet, CheckpointFacts]:
             fit the architecture.
     """
     facts = read_facts(path)
-    built = facts.architecture
-    model = RealMNet(built.size, built.image, built.labels, built.heads, built.lam, head=built.head)
+    model = facts.architecture.build()
     try:
         model.load_state_dict(safetensors.torch.load_file(path))
     except (RuntimeError, SafetensorError) as error:
         raise IntegrityError(f"the weights in '{path}' do not fit its own facts") from error
     return model.eval(), facts
+
+
+def load_checkpoint(path: Path) -> tuple[RealMNet, CheckpointFacts]:
+    """As `load_network`, for what takes a RealMNet: explanation, export, release.
+
+    Raises:
+        MissingPath, IntegrityError, ConfigurationError: as `load_network`, or a baseline.
+    """
+    model, facts = load_network(path)
+    return require_realmnet(model, "this command"), facts

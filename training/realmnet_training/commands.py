@@ -11,7 +11,7 @@ import typer
 
 from realmnet_benchmarks.metrics import multilabel_metrics
 from realmnet_benchmarks.records import read_psmm
-from realmnet_training.checkpoint import load_checkpoint
+from realmnet_training.checkpoint import load_network
 from realmnet_training.config import PRESETS, Preset, load_preset
 from realmnet_training.evaluation import compute_logits, facts_of, metrics_table
 from realmnet_training.fit import train_preset
@@ -78,7 +78,7 @@ def evaluate(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Measure a checkpoint on a table, at the checkpoint's own temperatures and thresholds."""
-    model, facts = load_checkpoint(checkpoint)
+    model, facts = load_network(checkpoint)
     table = read_psmm(data, facts.label_set)[split]
     with tempfile.TemporaryDirectory() as temporary:
         prepared = prepare_split(table, facts.spec, cache or Path(temporary), workers)

@@ -14,13 +14,13 @@ from realmnet_runtime.preprocess import PreprocessSpec
 from realmnet_training.checkpoint import SplitFacts
 from realmnet_training.config import BatchMixConfig
 from realmnet_training.dataset import BatchMixer, EpochSampler, EyeDataset
-from realmnet_training.model import RealMNet
+from realmnet_training.networks import Network
 from realmnet_training.prepared import PreparedSplit
 
 
 @torch.inference_mode()
 def compute_logits(
-    model: RealMNet, prepared: PreparedSplit, spec: PreprocessSpec, batch: int = 32
+    model: Network, prepared: PreparedSplit, spec: PreprocessSpec, batch: int = 32
 ) -> NDArray[np.float32]:
     """Answer all images of a table in its order, without augmentation.
 

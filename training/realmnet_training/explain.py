@@ -146,13 +146,13 @@ def explain_square(
     with torch.no_grad():
         tensor = torch.from_numpy(to_tensor(square, spec))[None].to(next(model.parameters()).device)
         features = model.features(tensor)
-        maps = model.head(features)[1][0].cpu().numpy()
+        maps = model.csra_head(features)[1][0].cpu().numpy()
     found: dict[Method, Maps] = {}
     if "csra" in methods:
         found["csra"] = maps[list(labels)]
     if "gradcam++" in methods:
         repeated = features.expand(len(labels), *features.shape[1:])
-        found["gradcam++"] = grad_cam_pp(model.head, repeated, labels)
+        found["gradcam++"] = grad_cam_pp(model.csra_head, repeated, labels)
     return found
 
 

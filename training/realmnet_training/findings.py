@@ -109,13 +109,13 @@ def answer_table(
     for images, _ in loader:
         with torch.no_grad():
             features = model.features(images.to(device))
-            logits, maps = model.head(features)
+            logits, maps = model.csra_head(features)
         probabilities = probabilities_of(logits.cpu().numpy(), temperatures)
         answers.append(probabilities)
         score_maps.append(maps.cpu().numpy())
         if compare:
             rows, labels = np.nonzero(probabilities >= thresholds)
-            others = grad_cam_pp(model.head, features[torch.from_numpy(rows)], labels.tolist())
+            others = grad_cam_pp(model.csra_head, features[torch.from_numpy(rows)], labels.tolist())
             own = score_maps[-1][rows, labels]
             for label, first, second in zip(labels, own, others, strict=True):
                 agreements[label].append(compare_maps(first, second))

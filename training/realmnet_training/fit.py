@@ -11,24 +11,31 @@ from typing import Any
 import lightning
 import msgspec
 import torch
-from torch.utils.data import DataLoader
 
 from realmnet_benchmarks.metrics import multilabel_metrics
 from realmnet_benchmarks.records import read_psmm
 from realmnet_benchmarks.splits import Split
 from realmnet_runtime.errors import ConfigurationError
-from realmnet_training.batches import EvaluationBatches, TrainingBatches
+from realmnet_runtime.manifest import OperatingPoint
 from realmnet_training.checkpoint import save_checkpoint
-from realmnet_training.config import AugmentConfig, BatchMixConfig, Preset, Stage
-from realmnet_training.dataset import BatchMixer, EpochSampler, EyeDataset
+from realmnet_training.config import Preset
 from realmnet_training.evaluation import compute_logits
+from realmnet_training.initial import build_model
 from realmnet_training.keeper import EpochKeeper, describe_checkpoint, say
 from realmnet_training.learner import Learner, share_of
-from realmnet_training.model import RealMNet
+from realmnet_training.loaders import Loaders
+from realmnet_training.networks import Network
 from realmnet_training.operating_points import arrays_of, fit_operating_point, probabilities_of
-from realmnet_training.prepared import PreparedSplit, Tables, await_split, prepare_split
+from realmnet_training.prepared import (
+    PreparedSplit,
+    Tables,
+    await_split,
+    choose_prepared,
+    prepare_split,
+)
 from realmnet_training.processes import is_first_process
 from realmnet_training.run_folder import RunFolder, plain_metrics
+from realmnet_training.selection import select_tables, tables_that_hold
 
 _PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed"}
 
@@ -53,7 +60,10 @@ def train_preset(
         ConfigurationError: a label absent from training, a loss that is not finite.
     """
     records = read_psmm(data, preset.data.labels)
-    splits = records[preset.data.train], records[preset.data.development]
+    selection = select_tables(preset.data, records, preset.fit.seed)
+    splits = [selection.train]
+    if selection.development is not None:
+        splits.append(selection.development)
     for split in splits:
         require_all_labels(split)
     folder, first = RunFolder(out), is_first_process()
@@ -64,9 +74,12 @@ def train_preset(
         torch.set_num_threads(preset.fit.threads)
     workers = max(1, preset.fit.workers, preset.fit.threads)
     make = prepare_split if first else await_split
-    tables = Tables(
-        *(make(split, preset.preprocess, cache or folder.cache, workers) for split in splits)
-    )
+    whole = [
+        make(table, preset.preprocess, cache or folder.cache, workers)
+        for table in tables_that_hold(records, splits)
+    ]
+    train, *development = (choose_prepared(split, whole) for split in splits)
+    tables = Tables(train, development[0] if development else None)
     if first:
         _say_what_was_refused(tables)
     model = _fit_stages(preset, tables, folder, resume=resume)
@@ -76,7 +89,7 @@ def train_preset(
 
 
 def _say_what_was_refused(tables: Tables) -> None:
-    for prepared in (tables.train, tables.development):
+    for prepared in filter(None, (tables.train, tables.development)):
         if prepared.refused:
             say(
                 f"{prepared.split.name}: {len(prepared.refused)} images left out; "
@@ -99,18 +112,18 @@ def require_all_labels(split: Split) -> None:
         )
 
 
-def _fit_stages(preset: Preset, tables: Tables, folder: RunFolder, *, resume: bool) -> RealMNet:
+def _fit_stages(preset: Preset, tables: Tables, folder: RunFolder, *, resume: bool) -> Network:
     fit = preset.fit
     torch.manual_seed(fit.seed)
     kept = _kept_place(folder) if resume else None
     if kept is not None and is_first_process():
         folder.forget_metrics_after(kept.epochs)
     state: dict[str, torch.Tensor] | None = None
-    model: RealMNet | None = None
+    model: Network | None = None
     epochs_before = 0
     for number, stage in enumerate(fit.stages):
         if kept is None or number >= kept.stage:
-            model = build_model(preset, stage, pretrained=state is None)
+            model = build_model(preset, stage, fresh=state is None)
             learner = _fit_stage(
                 model,
                 preset,
@@ -129,23 +142,8 @@ def _fit_stages(preset: Preset, tables: Tables, folder: RunFolder, *, resume: bo
     return model
 
 
-def build_model(preset: Preset, stage: Stage, *, pretrained: bool) -> RealMNet:
-    """Build the network of a preset at a stage's image size."""
-    config = preset.model
-    return RealMNet(
-        config.size,
-        stage.image,
-        len(preset.data.labels),
-        config.heads,
-        config.lam,
-        pretrained=config.pretrained if pretrained else None,
-        drop_path=config.drop_path,
-        head=config.head,
-    )
-
-
 def _fit_stage(
-    model: RealMNet,
+    model: Network,
     preset: Preset,
     tables: Tables,
     folder: RunFolder,
@@ -182,7 +180,10 @@ def _fit_stage(
             )
         ],
     )
-    loaders = _Loaders(preset, stage, epochs_before, share_of(trainer))
+    development, evaluated = tables.development, 0
+    if development is not None:
+        evaluated = -(-len(development.split) // stage.batch)
+    loaders = Loaders(preset, stage, epochs_before, share_of(trainer))
     train = loaders.training(tables.train, batches_done)
     learner = Learner(
         model,
@@ -190,7 +191,7 @@ def _fit_stage(
         fit,
         number=number,
         steps=len(train) // fit.accumulate * stage.epochs,
-        evaluated=-(-len(tables.development.split) // stage.batch),
+        evaluated=evaluated,
     )
     if start is not None:
         learner.load_weights(start)
@@ -198,54 +199,13 @@ def _fit_stage(
     trainer.fit(
         learner,
         train,
-        loaders.evaluation(tables.development),
+        None if development is None else loaders.evaluation(development),
         ckpt_path=str(folder.resume) if kept else None,
         weights_only=True,
     )
     if trainer.interrupted:
         raise KeyboardInterrupt
     return learner
-
-
-class _Loaders:
-    """Loaders of one stage for one process."""
-
-    def __init__(
-        self, preset: Preset, stage: Stage, epochs_before: int, share: tuple[int, int]
-    ) -> None:
-        self._preset = preset
-        self._stage = stage
-        self._epochs_before = epochs_before
-        self._share = share
-
-    def training(self, prepared: PreparedSplit, first: int) -> DataLoader[Any]:
-        """Augmented and mixed batches, in an order that seed and epoch give."""
-        fit = self._preset.fit
-        sampler = EpochSampler(len(prepared.split), fit.seed, self._epochs_before)
-        batches = TrainingBatches(sampler, self._stage.batch, fit.accumulate, self._share, first)
-        return self._loader(prepared, batches, self._preset.augment, self._preset.mix)
-
-    def evaluation(self, prepared: PreparedSplit) -> DataLoader[Any]:
-        """All pictures as they are, in the table's order."""
-        batches = EvaluationBatches(len(prepared.split), self._stage.batch, self._share)
-        return self._loader(prepared, batches, None, BatchMixConfig())
-
-    def _loader(
-        self,
-        prepared: PreparedSplit,
-        batches: TrainingBatches | EvaluationBatches,
-        augmentation: AugmentConfig | None,
-        mix: BatchMixConfig,
-    ) -> DataLoader[Any]:
-        fit, spec = self._preset.fit, self._preset.preprocess
-        return DataLoader(
-            EyeDataset(prepared, spec, self._stage.image, augmentation, fit.seed),
-            batch_sampler=batches,
-            collate_fn=BatchMixer(mix, fit.seed),
-            num_workers=fit.workers,
-            persistent_workers=fit.workers > 0,
-            pin_memory=torch.cuda.is_available(),
-        )
 
 
 @dataclass(frozen=True)
@@ -264,8 +224,26 @@ def _kept_place(folder: RunFolder) -> _Kept | None:
     return _Kept(int(content["stage"]), int(content["epochs"]), int(content["batches"]))
 
 
-def _finish(preset: Preset, tables: Tables, folder: RunFolder, model: RealMNet) -> None:
-    prepared = tables.development
+def _finish(preset: Preset, tables: Tables, folder: RunFolder, model: Network) -> None:
+    """Write the last checkpoint, with operating points where there is data to fit them on."""
+    point: OperatingPoint | None = None
+    metrics: dict[str, Any] = {}
+    if tables.development is not None:
+        point, metrics = _operate(preset, tables.development, model)
+    epochs = sum(stage.epochs for stage in preset.fit.stages)
+    facts = msgspec.structs.replace(
+        describe_checkpoint(preset, tables, model, epochs, metrics),
+        finished=True,
+        operating_point=point,
+    )
+    save_checkpoint(folder.checkpoint, model, facts)
+    folder.resume.unlink(missing_ok=True)
+
+
+def _operate(
+    preset: Preset, prepared: PreparedSplit, model: Network
+) -> tuple[OperatingPoint, dict[str, Any]]:
+    """Temperatures and thresholds fitted on development data, and what they measure there."""
     logits = compute_logits(model.cpu(), prepared, preset.preprocess)
     labels = prepared.split.labels
     point = fit_operating_point(
@@ -276,15 +254,7 @@ def _finish(preset: Preset, tables: Tables, folder: RunFolder, model: RealMNet) 
     )
     temperatures, thresholds = arrays_of(point, preset.data.labels)
     probabilities = probabilities_of(logits, temperatures)
-    metrics = plain_metrics(multilabel_metrics(labels, probabilities, thresholds))
-    epochs = sum(stage.epochs for stage in preset.fit.stages)
-    facts = msgspec.structs.replace(
-        describe_checkpoint(preset, tables, model, epochs, metrics),
-        finished=True,
-        operating_point=point,
-    )
-    save_checkpoint(folder.checkpoint, model, facts)
-    folder.resume.unlink(missing_ok=True)
+    return point, plain_metrics(multilabel_metrics(labels, probabilities, thresholds))
 
 
 def _quieten() -> None:

@@ -16,7 +16,7 @@ from realmnet_training.checkpoint import CheckpointFacts, architecture_of, save_
 from realmnet_training.config import Preset
 from realmnet_training.evaluation import facts_of
 from realmnet_training.learner import Learner
-from realmnet_training.model import RealMNet
+from realmnet_training.networks import Network
 from realmnet_training.prepared import Tables
 from realmnet_training.run_folder import RunFolder, plain_metrics, software_facts
 
@@ -80,15 +80,16 @@ class EpochKeeper(Callback):
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: object) -> None:
         """Write metrics, checkpoint and resume file."""
-        if not isinstance(pl_module, Learner) or pl_module.metrics is None:
+        if not isinstance(pl_module, Learner):
             return
         if trainer.is_global_zero:
-            self._record(trainer, pl_module, plain_metrics(pl_module.metrics))
+            measured = None if pl_module.metrics is None else plain_metrics(pl_module.metrics)
+            self._record(trainer, pl_module, measured)
         pl_module.epochs_done, pl_module.batches_done = self._epoch(trainer), 0
         self._write_resume(trainer)
 
     def _record(
-        self, trainer: lightning.Trainer, learner: Learner, metrics: dict[str, Any]
+        self, trainer: lightning.Trainer, learner: Learner, metrics: dict[str, Any] | None
     ) -> None:
         epoch = self._epoch(trainer)
         seconds = time.monotonic() - self._begun
@@ -103,16 +104,23 @@ class EpochKeeper(Callback):
                 "development": metrics,
             }
         )
+        development = (
+            "no development set"
+            if metrics is None
+            else (
+                f"development: mAP {metrics['ap_macro']:.4f}, "
+                f"AUROC {metrics['auroc_macro']:.4f}, F1 {metrics['f1_macro']:.4f}"
+            )
+        )
         say(
             f"{self._where(trainer)} done in {seconds:.0f} s, loss {learner.mean_loss:.3f}, "
-            f"development: mAP {metrics['ap_macro']:.4f}, "
-            f"AUROC {metrics['auroc_macro']:.4f}, F1 {metrics['f1_macro']:.4f}"
+            f"{development}"
         )
         model = learner.best_model
         save_checkpoint(
             self._folder.checkpoint,
             model,
-            describe_checkpoint(self._preset, self._tables, model, epoch, metrics),
+            describe_checkpoint(self._preset, self._tables, model, epoch, metrics or {}),
         )
 
     def _epoch(self, trainer: lightning.Trainer) -> int:
@@ -151,7 +159,7 @@ class EpochKeeper(Callback):
 
 
 def describe_checkpoint(
-    preset: Preset, tables: Tables, model: RealMNet, epochs: int, metrics: dict[str, Any]
+    preset: Preset, tables: Tables, model: Network, epochs: int, metrics: dict[str, Any]
 ) -> CheckpointFacts:
     """The facts of a checkpoint that is still training."""
     return CheckpointFacts(
@@ -161,8 +169,9 @@ def describe_checkpoint(
         spec=msgspec.structs.replace(preset.preprocess, size=model.image),
         preset=preset,
         splits={
-            "train": facts_of(tables.train.split),
-            "development": facts_of(tables.development.split),
+            name: facts_of(prepared.split)
+            for name, prepared in (("train", tables.train), ("development", tables.development))
+            if prepared is not None
         },
         epochs=epochs,
         development_metrics=metrics,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import lightning
 import numpy as np
@@ -16,7 +16,8 @@ from realmnet_benchmarks.metrics import MultilabelMetrics, multilabel_metrics
 from realmnet_runtime.errors import ConfigurationError
 from realmnet_training.batches import ALONE, in_order
 from realmnet_training.config import BceConfig, FitConfig, Stage
-from realmnet_training.model import RealMNet
+from realmnet_training.freezing import freeze, hold_still
+from realmnet_training.networks import Network
 from realmnet_training.optimiser import build_loss, build_optimiser, build_schedule
 
 
@@ -41,7 +42,7 @@ class Learner(lightning.LightningModule):
 
     def __init__(
         self,
-        model: RealMNet,
+        model: Network,
         stage: Stage,
         fit: FitConfig,
         *,
@@ -51,6 +52,7 @@ class Learner(lightning.LightningModule):
     ) -> None:
         super().__init__()
         self.model = model
+        freeze(model, fit.freeze)
         self.average: AveragedModel | None = None
         if fit.average > 0.0:
             self.average = AveragedModel(model, use_buffers=True, multi_avg_fn=self._move_average)
@@ -69,14 +71,11 @@ class Learner(lightning.LightningModule):
         self._answers: list[tuple[Tensor, Tensor]] = []
 
     @property
-    def best_model(self) -> RealMNet:
+    def best_model(self) -> Network:
         """What is validated and saved: the average where there is one, else the last weights."""
         if self.average is None:
             return self.model
-        averaged = self.average.module
-        if not isinstance(averaged, RealMNet):
-            raise TypeError("the average of a RealMNet is a RealMNet")
-        return averaged
+        return cast("Network", self.average.module)
 
     @property
     def mean_loss(self) -> float:
@@ -96,6 +95,7 @@ class Learner(lightning.LightningModule):
     def on_train_epoch_start(self) -> None:
         """Forget the losses of the last epoch."""
         self.model.train()
+        hold_still(self.model, self._fit.freeze)
         self._losses.clear()
 
     def on_train_batch_start(self, batch: object, batch_idx: int) -> None:

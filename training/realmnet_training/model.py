@@ -78,6 +78,20 @@ class RealMNet(nn.Module):
         """Which head the model has."""
         return "linear" if isinstance(self.head, LinearHead) else "csra"
 
+    @property
+    def csra_head(self) -> CsraHead:
+        """The CSRA head, for what reads its maps.
+
+        Raises:
+            ConfigurationError: the model has a linear head.
+        """
+        if isinstance(self.head, LinearHead):
+            raise ConfigurationError(
+                "this RealMNet has a linear head on pooled features; explanations are read off the "
+                "maps of a CSRA head: train with model.head=csra"
+            )
+        return self.head
+
     def features(self, images: Tensor) -> Tensor:
         """Map (N, 3, image, image) to the normalised (N, channels, image / 32, image / 32)."""
         normalised: Tensor = self.backbone.head.norm(self.tokens(images))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias, overload
 
 import cv2
 import msgspec
@@ -23,9 +23,38 @@ from realmnet_runtime.files import cannot_write, temporary_beside, write_atomica
 from realmnet_runtime.images import read_image
 from realmnet_runtime.preprocess import PreprocessSpec, prepare
 
+Picture: TypeAlias = NDArray[np.uint8]
+
 _CACHE_VERSION: Final = 1
 _AT_ONCE: Final = 64
 _SECONDS_BETWEEN_LOOKS: Final = 0.5
+
+
+class PictureRows(Sequence[Picture]):
+    """Pictures of rows that are scattered over the prepared files of several tables.
+
+    Args:
+        files: (M, S, S, 3) uint8 each.
+        places: (N, 2), file and row of each picture.
+    """
+
+    def __init__(self, files: Sequence[NDArray[np.uint8]], places: NDArray[np.intp]) -> None:
+        self._files = files
+        self._places = places
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    @overload
+    def __getitem__(self, index: int) -> Picture: ...
+    @overload
+    def __getitem__(self, index: slice) -> PictureRows: ...
+    def __getitem__(self, index: int | slice) -> Picture | PictureRows:
+        if isinstance(index, slice):
+            return PictureRows(self._files, self._places[index])
+        file, row = self._places[index]
+        picture: Picture = self._files[file][row]
+        return picture
 
 
 @dataclass(frozen=True)
@@ -34,21 +63,54 @@ class PreparedSplit:
 
     Attributes:
         split: the rows that could be read, in the table's order.
-        pictures: (N, S, S, 3) uint8 RGB, memory-mapped, read-only.
+        pictures: (S, S, 3) uint8 RGB of each row, memory-mapped, read-only.
         refused: reasons, one for each row left out, with its line in the table.
     """
 
     split: Split
-    pictures: NDArray[np.uint8]
+    pictures: NDArray[np.uint8] | PictureRows
     refused: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Tables:
-    """The prepared tables of a run."""
+    """The prepared tables of a run; without development nothing is measured while training."""
 
     train: PreparedSplit
-    development: PreparedSplit
+    development: PreparedSplit | None
+
+
+def choose_prepared(split: Split, tables: Sequence[PreparedSplit]) -> PreparedSplit:
+    """Rows of a split whose pictures lie in the prepared files of whole tables.
+
+    Args:
+        split: any choice from the tables' rows, in any order, repeats allowed.
+        tables: which together hold every image that could be read.
+
+    Raises:
+        MissingPath: none of the rows could be read.
+    """
+    places = {
+        file: (number, row)
+        for number, table in enumerate(tables)
+        for row, file in enumerate(table.split.files)
+    }
+    kept = [row for row, file in enumerate(split.files) if file in places]
+    if not kept:
+        raise MissingPath(f"none of the {len(split)} images of split '{split.name}' could be used")
+    chosen = split.select(kept)
+    return PreparedSplit(
+        split=chosen,
+        pictures=PictureRows(
+            [np.asarray(table.pictures) for table in tables],
+            np.array([places[file] for file in chosen.files], np.intp),
+        ),
+        refused=tuple(
+            f"line {line}: its picture could not be used"
+            for line, file in zip(split.lines, split.files, strict=True)
+            if file not in places
+        ),
+    )
 
 
 def prepare_split(split: Split, spec: PreprocessSpec, cache: Path, workers: int) -> PreparedSplit:

@@ -1,0 +1,54 @@
+"""From prepared tables to the batches one process sees."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader
+
+from realmnet_training.batches import EvaluationBatches, TrainingBatches
+from realmnet_training.config import AugmentConfig, BatchMixConfig, Preset, Stage
+from realmnet_training.dataset import BatchMixer, EpochSampler, EyeDataset
+from realmnet_training.prepared import PreparedSplit
+
+
+class Loaders:
+    """Loaders of one stage for one process."""
+
+    def __init__(
+        self, preset: Preset, stage: Stage, epochs_before: int, share: tuple[int, int]
+    ) -> None:
+        self._preset = preset
+        self._stage = stage
+        self._epochs_before = epochs_before
+        self._share = share
+
+    def training(self, prepared: PreparedSplit, first: int) -> DataLoader[Any]:
+        """Augmented and mixed batches, in an order that seed and epoch give."""
+        fit = self._preset.fit
+        sampler = EpochSampler(len(prepared.split), fit.seed, self._epochs_before)
+        batches = TrainingBatches(sampler, self._stage.batch, fit.accumulate, self._share, first)
+        return self._loader(prepared, batches, self._preset.augment, self._preset.mix)
+
+    def evaluation(self, prepared: PreparedSplit) -> DataLoader[Any]:
+        """All pictures as they are, in the table's order."""
+        batches = EvaluationBatches(len(prepared.split), self._stage.batch, self._share)
+        return self._loader(prepared, batches, None, BatchMixConfig())
+
+    def _loader(
+        self,
+        prepared: PreparedSplit,
+        batches: TrainingBatches | EvaluationBatches,
+        augmentation: AugmentConfig | None,
+        mix: BatchMixConfig,
+    ) -> DataLoader[Any]:
+        fit, spec = self._preset.fit, self._preset.preprocess
+        return DataLoader(
+            EyeDataset(prepared, spec, self._stage.image, augmentation, fit.seed),
+            batch_sampler=batches,
+            collate_fn=BatchMixer(mix, fit.seed),
+            num_workers=fit.workers,
+            persistent_workers=fit.workers > 0,
+            pin_memory=torch.cuda.is_available(),
+        )
