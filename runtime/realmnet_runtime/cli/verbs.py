@@ -49,13 +49,18 @@ VERBS: Final[dict[str, Verb]] = {
     ),
     "data": Verb(
         "realmnet_benchmarks.commands:data",
-        "make data sets of synthetic phantoms",
+        "check and prepare data sets, or make one of synthetic phantoms",
         "realmnet[benchmarks]",
     ),
     "train": Verb("realmnet_training.commands:train", "train a model", "realmnet[training]"),
     "evaluate": Verb(
         "realmnet_training.commands:evaluate",
         "measure a checkpoint on a table",
+        "realmnet[training]",
+    ),
+    "explain": Verb(
+        "realmnet_training.explain_command:explain",
+        "draw where a model sees each label",
         "realmnet[training]",
     ),
     "export": Verb(
