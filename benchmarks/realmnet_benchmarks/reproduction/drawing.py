@@ -69,11 +69,15 @@ def draw(key: str, title: str, width: float, height: float, paint: Callable[[Fig
     Returns:
         An `<svg>` element without references to anything outside it.
     """
-    with mpl.rc_context({**_STYLE, "svg.hashsalt": key}):
+    # Matplotlib types its settings as literals that differ between its releases.
+    style: Any = {**_STYLE, "svg.hashsalt": key}
+    with mpl.rc_context(style):
         figure = Figure(figsize=(width, height), layout="constrained")
         paint(figure)
         held = io.StringIO()
-        figure.savefig(held, format="svg", metadata=_NO_METADATA)
+        figure.savefig(
+            held, format="svg", metadata=_NO_METADATA, bbox_inches="tight", pad_inches=0.15
+        )
     return _as_element(held.getvalue(), key, title)
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Sheet
 from numpy.typing import NDArray
 from sklearn.metrics import precision_recall_curve, roc_curve
@@ -63,7 +64,7 @@ def _drawable(table: Measured) -> list[tuple[int, str, NDArray[np.uint8], Floats
     ]
 
 
-def _frame(axes: Any) -> None:  # noqa: ANN401
+def _frame(axes: Axes) -> None:
     axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")
     axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
 
@@ -88,8 +89,7 @@ def protocol_figure(groups: Mapping[str, Sequence[tuple[str, Interval]]]) -> Fig
                 if name == model
             ]
             _bars(axes, at, width, COLOURS[number % len(COLOURS)], model)
-        axes.set_xticks(range(len(groups)), list(groups), rotation=30, ha="right")
-        axes.set_ylim(0, 100)
+        _name_bars(axes, list(groups))
         axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
 
     svg = draw("protocols", title, 9, 4.2, paint)
@@ -104,16 +104,21 @@ def source_figure(table: Measured, values: Mapping[str, Mapping[str, Interval]])
         axes = axes_of(sheet, "", "", "AP macro, %")
         bars = [(float(place), each["ap_macro"]) for place, each in enumerate(values.values())]
         _bars(axes, bars, 0.6, COLOURS[0], "")
-        axes.set_xticks(range(len(values)), list(values), rotation=30, ha="right")
-        axes.set_ylim(0, 100)
+        _name_bars(axes, list(values))
 
     svg = draw("per-source", title, 7, 3.6, paint)
     caption = f"{_BARS} Means over the labels that occur at a source, so sources differ in labels."
     return Figure("per-source", title, caption, svg)
 
 
+def _name_bars(axes: Axes, names: Sequence[str]) -> None:
+    axes.set_xticks(range(len(names)), names, rotation=30, ha="right")
+    axes.set_ylim(0, 100)
+    axes.grid(visible=False, axis="x")
+
+
 def _bars(
-    axes: Any,  # noqa: ANN401
+    axes: Axes,
     at: Sequence[tuple[float, Interval]],
     width: float,
     colour: str,

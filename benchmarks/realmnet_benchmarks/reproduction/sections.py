@@ -192,8 +192,9 @@ def _bars_by_protocol(results: Results) -> Mapping[str, Sequence[tuple[str, Inte
 
 
 def _studies(results: Results) -> Iterator[Section]:
-    unplanned = {name: StudyPlan(name, {}) for name in results.studies if name != MODELS_STUDY}
-    for study, plan in (unplanned | STUDY_PLANS).items():
+    others = [name for name in results.studies if name not in {MODELS_STUDY, *STUDY_PLANS}]
+    unplanned = {name: StudyPlan(f"Study {name}", {}) for name in others}
+    for study, plan in (STUDY_PLANS | unplanned).items():
         tables = results.of(study)
         drawn = figures.efficiency_figure(tables) if study == "label-efficiency" else None
         yield Section(

@@ -98,7 +98,7 @@ def whole_folder(images: int = 120) -> list[ScoreTable]:
         for image in (224, 384):
             cell = {"study": "label-efficiency", "variant": f"share-{share}-{image}"}
             facts = cell | {"image": image, "factors": {"share": share, "image": image}}
-            tables.append(make_table(skill=1 + share, images=images, **facts))
+            tables.append(make_table(skill=share + image / 300, images=images, **facts))
     for loss in ("bce", "asymmetric"):
         cell = {"study": "loss", "variant": loss, "factors": {"loss": loss}}
         tables.append(make_table(images=images, **cell))
