@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from realmnet_benchmarks.reproduction.measured import Draws, Measured
 from realmnet_benchmarks.score_facts import MODELS_STUDY, ScoreFacts
 from realmnet_benchmarks.score_tables import SUFFIX, read_scores
 from realmnet_runtime.errors import ConfigurationError, MissingPath
 
-MAIN_TEST = "test"
+MAIN_TEST: Final = "test"
 
 
 @dataclass(frozen=True)
@@ -116,9 +117,20 @@ def names_of(tables: Sequence[Measured]) -> tuple[str, ...]:
 
 def names_by_test(tables: Sequence[Measured]) -> tuple[str, ...]:
     """Names that tell apart the models that answered one test table under one protocol."""
-    groups: dict[tuple[str, str], list[Measured]] = {}
+    return _names_within(tables, lambda table: (table.facts.protocol, table.test.name))
+
+
+def names_by_variant(tables: Sequence[Measured]) -> tuple[str, ...]:
+    """Names that tell apart the results of one variant of a study."""
+    return _names_within(tables, lambda table: table.facts.variant)
+
+
+def _names_within(
+    tables: Sequence[Measured], group_of: Callable[[Measured], Hashable]
+) -> tuple[str, ...]:
+    groups: dict[Hashable, list[Measured]] = {}
     for table in tables:
-        groups.setdefault((table.facts.protocol, table.test.name), []).append(table)
+        groups.setdefault(group_of(table), []).append(table)
     names = {
         id(table): name
         for group in groups.values()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 from realmnet_benchmarks.published import read_published
 from realmnet_benchmarks.reproduction import measures
@@ -10,11 +11,11 @@ from realmnet_benchmarks.reproduction.document import NO_FIGURE, NOT_RUN, Cell, 
 from realmnet_benchmarks.reproduction.measured import Measured
 from realmnet_benchmarks.reproduction.measures import INTERVALS, MEASURES, SHORT
 from realmnet_benchmarks.reproduction.model_tables import facts_line
-from realmnet_benchmarks.reproduction.results import names_of
+from realmnet_benchmarks.reproduction.results import names_by_variant
 from realmnet_benchmarks.reproduction.study_plans import StudyPlan
 from realmnet_benchmarks.score_facts import Level
 
-_GRID_MEASURES = ("f1_macro", "ap_macro")
+_GRID_MEASURES: Final = ("f1_macro", "ap_macro")
 
 
 def study_table(study: str, plan: StudyPlan, tables: Sequence[Measured]) -> Table:
@@ -25,7 +26,7 @@ def study_table(study: str, plan: StudyPlan, tables: Sequence[Measured]) -> Tabl
         plan: what a whole study has.
         tables: what was run; cells beyond the plan are shown too.
     """
-    names = dict(zip(tables, names_of(tables), strict=True))
+    names = dict(zip(tables, names_by_variant(tables), strict=True))
     planned = [(cell, [t for t in tables if _is_at(t, cell)]) for cell in plan.cells]
     rows = []
     for cell, found in planned:
@@ -63,10 +64,10 @@ def grid_tables(study: str, plan: StudyPlan, tables: Sequence[Measured]) -> tupl
         Table(
             key=f"grid-{study}-{measure.partition('_')[0]}",
             title=f"{plan.title}: {MEASURES[measure].title}",
-            columns=(f"{factors[0]} \\ {factors[1]}", *map(str, across)),
+            columns=(f"{factors[0]} \\ {factors[1]}", *map(_heading, across)),
             rows=tuple(
                 Row(
-                    (str(row),),
+                    (_heading(row),),
                     tuple(
                         Cell(NOT_RUN)
                         if found is None
@@ -126,6 +127,10 @@ def _levels(plan: StudyPlan, factor: str, tables: Sequence[Measured]) -> list[Le
         *planned,
         *sorted(found, key=lambda level: (isinstance(level, str), level is None, level or 0)),
     ]
+
+
+def _heading(level: Level | None) -> str:
+    return "not stated" if level is None else str(level)
 
 
 def _words(factors: Mapping[str, Level]) -> str:
