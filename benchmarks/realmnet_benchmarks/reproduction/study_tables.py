@@ -10,7 +10,6 @@ from realmnet_benchmarks.reproduction import measures
 from realmnet_benchmarks.reproduction.document import NO_FIGURE, NOT_RUN, Cell, Row, Table
 from realmnet_benchmarks.reproduction.measured import Measured
 from realmnet_benchmarks.reproduction.measures import INTERVALS, MEASURES, SHORT
-from realmnet_benchmarks.reproduction.model_tables import facts_line
 from realmnet_benchmarks.reproduction.results import names_by_variant
 from realmnet_benchmarks.reproduction.study_plans import StudyPlan
 from realmnet_benchmarks.score_facts import Level
@@ -48,7 +47,7 @@ def study_table(study: str, plan: StudyPlan, tables: Sequence[Measured]) -> Tabl
             *(MEASURES[name].title for name in SHORT),
         ),
         rows=tuple(rows),
-        notes=tuple(filter(None, (plan.note, *map(facts_line, tables[:1])))),
+        notes=tuple(filter(None, (plan.note, *dict.fromkeys(map(_answered, tables))))),
     )
 
 
@@ -127,6 +126,13 @@ def _levels(plan: StudyPlan, factor: str, tables: Sequence[Measured]) -> list[Le
         *planned,
         *sorted(found, key=lambda level: (isinstance(level, str), level is None, level or 0)),
     ]
+
+
+def _answered(table: Measured) -> str:
+    return (
+        f"Table {table.test.name} of label set {table.test.label_set}: {table.images:,} images of "
+        f"{table.patients:,} patients."
+    )
 
 
 def _heading(level: Level | None) -> str:
