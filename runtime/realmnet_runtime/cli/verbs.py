@@ -79,6 +79,11 @@ VERBS: Final[dict[str, Verb]] = {
         "pack, inspect and verify bundles",
         "realmnet[compression]",
     ),
+    "report": Verb(
+        "realmnet_benchmarks.report_commands:report",
+        "print what score tables say, beside the paper",
+        "realmnet[benchmarks]",
+    ),
     "devices": Verb(
         "realmnet_devices.commands:devices", "profiles of target machines", "realmnet[devices,cli]"
     ),

@@ -10,13 +10,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-import typer
 from sklearn import metrics as sk
 
 from realmnet_benchmarks.bootstrap import metric_intervals, paired_difference
 from realmnet_benchmarks.image_bootstrap import metric_replicates_by_image, t_test_of_replicates
 from realmnet_benchmarks.metrics import multilabel_metrics
-from realmnet_benchmarks.report_commands import report
 from realmnet_benchmarks.reproduction import (
     STUDY_PLANS,
     Document,
@@ -35,7 +33,7 @@ from realmnet_benchmarks.reproduction.measured import Measured
 from realmnet_benchmarks.reproduction.model_tables import label_tables
 from realmnet_benchmarks.score_facts import PHANTOMS
 from realmnet_benchmarks.score_tables import ScoreTable, save_scores
-from realmnet_runtime.cli.verbs import _runner
+from realmnet_runtime.cli import main
 from realmnet_runtime.errors import ConfigurationError, IntegrityError, MissingPath
 
 from .conftest import DRAWS, make_table, renamed, save_all
@@ -328,12 +326,10 @@ def test_two_variants_of_a_model_are_told_apart() -> None:
 
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     save_all([make_table(images=30)], tmp_path / "results")
-    run = _runner(typer, "report", report)
     out = tmp_path / "report.html"
-    words = ["reproduction", str(tmp_path / "results"), "--replicates", "2"]
-    assert run([*words, "--out", str(out), "--json"]) == 0
+    words = ["report", "reproduction", str(tmp_path / "results"), "--replicates", "2"]
+    assert main([*words, "--out", str(out), "--json"]) == 0
     content = json.loads(capsys.readouterr().out)
     assert content["sections"][0]["key"] == "models"
     assert out.read_text(encoding="utf-8").startswith("<!doctype html>")
-    with pytest.raises(MissingPath):
-        run(["reproduction", str(tmp_path / "none")])
+    assert main(["report", "reproduction", str(tmp_path / "none")]) == MissingPath.exit_code
