@@ -226,12 +226,13 @@ def save_scores(table: ScoreTable, path: Path) -> None:
     """
     if not path.name.endswith(SUFFIX):
         raise UsageError(f"'{path.name}' is no name of a score table; end it in {SUFFIX}")
-    texts = {
+    content: dict[str, Any] = {
         name: np.frombuffer(msgspec.json.encode(getattr(table, name), order="sorted"), np.uint8)
         for name in _TEXTS
     }
+    content |= {name: getattr(table, name) for name in _ARRAYS}
     held = io.BytesIO()
-    np.savez_compressed(held, **texts, **{name: getattr(table, name) for name in _ARRAYS})
+    np.savez_compressed(held, **content)
     write_atomically(path, held.getvalue())
 
 
