@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from realmnet_benchmarks.published import read_published
+from realmnet_benchmarks.reproduction.study_plans import STUDY_PLANS
 from realmnet_runtime.errors import ConfigurationError, MissingPath, UsageError
 from realmnet_training.baselines import BASELINES
 from realmnet_training.config import Preset, load_preset
@@ -26,6 +27,7 @@ from realmnet_training.studies import (
 )
 from realmnet_training.studies.commands import parse_sources
 
+LATER = {"peripheral"}
 PHANTOMS = {"ShenzhenEye": "PhantomA", "SUSTech": "PhantomB", "LishuiR": "PhantomC"}
 WHERE = {
     "models": {"data", "model", "fit", "preprocess", "name", "description"},
@@ -169,6 +171,13 @@ def test_two_cells_that_come_to_one_training_run_once() -> None:
     plan = plan_study(read_study("pre-training"), StudyRequest(scale=read_scale("small")))
     assert isinstance(plan[1], LeftOut)
     assert "same training as 'pre-trained'" in plan[1].reason
+
+
+@pytest.mark.parametrize("name", sorted(STUDY_PLANS.keys() - LATER))
+def test_a_study_has_every_cell_that_the_report_plans(name: str) -> None:
+    factors = [cell.factors for cell in planned(name).values()]
+    for cell in STUDY_PLANS[name].cells:
+        assert any(cell.items() <= found.items() for found in factors), cell
 
 
 def test_published_places_are_there() -> None:
