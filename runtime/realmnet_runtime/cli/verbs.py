@@ -53,6 +53,11 @@ VERBS: Final[dict[str, Verb]] = {
         "realmnet[benchmarks]",
     ),
     "train": Verb("realmnet_training.commands:train", "train a model", "realmnet[training]"),
+    "study": Verb(
+        "realmnet_training.studies.commands:study",
+        "run a study of the paper, cell by cell",
+        "realmnet[training]",
+    ),
     "evaluate": Verb(
         "realmnet_training.commands:evaluate",
         "measure a checkpoint on a table",

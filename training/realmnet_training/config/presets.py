@@ -54,7 +54,19 @@ class Preset(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ConfigurationError(f"fit.freeze is RealMNet's; '{name}' is trained whole")
 
 
-PRESETS: Final = ("demonstration", "phantoms_21m", "realmnet", "smoke")
+PRESETS: Final = (
+    "convnext_t",
+    "deit_b",
+    "demonstration",
+    "efficientnet_b4",
+    "phantoms_21m",
+    "realmnet",
+    "realmnet_max",
+    "smoke",
+    "swin_b",
+)
+
+_NO_VALUE: Final = "none"
 
 
 def load_preset(name: str, changes: Iterable[str] = ()) -> Preset:
@@ -62,8 +74,8 @@ def load_preset(name: str, changes: Iterable[str] = ()) -> Preset:
 
     Args:
         name: one of `PRESETS`, or a path ending in `.toml`.
-        changes: `key.key=value`; the value is TOML, or a plain string where it is none. Entries
-            of arrays are named by their number: `fit.stages.0.epochs=3`.
+        changes: `key.key=value`; the value is TOML, `none` for no value, or else a plain string.
+            Entries of arrays are named by their number: `fit.stages.0.epochs=3`.
 
     Raises:
         MissingPath: no such preset or file.
@@ -121,7 +133,10 @@ def _entry(place: object, part: str, change: str) -> object:
 
 
 def _value(text: str) -> object:
+    word = text.strip()
+    if word == _NO_VALUE:
+        return None
     try:
-        return tomllib.loads(f"value = {text.strip()}")["value"]
+        return tomllib.loads(f"value = {word}")["value"]
     except tomllib.TOMLDecodeError:
-        return text.strip()
+        return word
