@@ -42,7 +42,9 @@ def load_pretrained(backbone: TinyVit, size: Size, image: int, source: str | Pat
     if text in TAGS:
         state: Mapping[str, Tensor] = _fetch(size, image, text)
     elif text.endswith(FILE_SUFFIXES):
-        state = _read(Path(text))
+        state = read_weights(
+            Path(text), "timm/tiny_vit_21m_384.dist_in22k_ft_in1k (or the size you train)"
+        )
     else:
         raise ConfigurationError(
             f"pretrained '{text}' is neither a file ending in {', '.join(FILE_SUFFIXES)} nor one "
@@ -86,12 +88,21 @@ def _fetch(size: Size, image: int, tag: str) -> Mapping[str, Tensor]:
     return state
 
 
-def _read(path: Path) -> Mapping[str, Tensor]:
+def read_weights(path: Path, origin: str) -> Mapping[str, Tensor]:
+    """Read a file of plain weights, running nothing it says.
+
+    Args:
+        path: a .safetensors file, or one of `torch.save`.
+        origin: where such a file is published, for the error.
+
+    Raises:
+        MissingPath: no such file, with the way to get it offline.
+        ConfigurationError: something other than names and tensors.
+    """
     if not path.is_file():
         raise MissingPath(
-            f"pre-trained weights '{path}' do not exist; download model.safetensors of "
-            "timm/tiny_vit_21m_384.dist_in22k_ft_in1k (or the size you train) from "
-            "huggingface.co on a machine with internet and copy it here"
+            f"pre-trained weights '{path}' do not exist; download model.safetensors of {origin} "
+            "from huggingface.co on a machine with internet and copy it here"
         )
     try:
         if path.suffix == ".safetensors":
