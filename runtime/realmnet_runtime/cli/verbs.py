@@ -68,6 +68,11 @@ VERBS: Final[dict[str, Verb]] = {
         "draw where a model sees each label",
         "realmnet[training]",
     ),
+    "boundary": Verb(
+        "realmnet_training.boundary.commands:boundary",
+        "segment the device's border around the retina",
+        "realmnet[training]",
+    ),
     "export": Verb(
         "realmnet_compression.commands:export",
         "write a checkpoint as ONNX",
