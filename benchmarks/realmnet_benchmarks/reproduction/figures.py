@@ -222,7 +222,7 @@ def reliability_figure(table: Measured) -> Figure:
                     label=name,
                 )
             axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
-        handles, names = axes.get_legend_handles_labels()
+        handles, names = sheet.axes[0].get_legend_handles_labels()
         sheet.legend(handles, names, loc="outside lower center", ncols=2)
 
     svg = draw("reliability", title, 9, 2.3 * down + 0.3, paint)

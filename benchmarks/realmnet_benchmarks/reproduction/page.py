@@ -8,13 +8,16 @@ from importlib import resources
 import msgspec
 from jinja2 import Environment, StrictUndefined
 
+import realmnet_benchmarks.reproduction
 from realmnet_benchmarks.accuracy_tables import align
 from realmnet_benchmarks.reproduction.document import Document, Section, Table, measured_line
 
 
 def html_page(document: Document) -> str:
     """The page: styles and drawings inside it, nothing loaded, no script."""
-    template = (resources.files(__package__) / "page.html.jinja").read_text(encoding="utf-8")
+    template = (resources.files(realmnet_benchmarks.reproduction) / "page.html.jinja").read_text(
+        encoding="utf-8"
+    )
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )

@@ -78,12 +78,9 @@ def source_table(table: Measured, values: Mapping[str, Mapping[str, Interval]]) 
     rows = []
     for name, intervals in values.items():
         chosen = table.scores.sources == table.test.sources.index(name)
+        positives = table.scores.labels[chosen].sum(axis=0)
         absent = [
-            label
-            for label, present in zip(
-                table.test.labels, table.scores.labels[chosen].any(axis=0), strict=True
-            )
-            if not present
+            label for label, count in zip(table.test.labels, positives, strict=True) if not count
         ]
         cells = (
             measures.count(int(chosen.sum())),

@@ -134,7 +134,7 @@ def read_annotations(root: Path | str) -> Annotations:
             raise ConfigurationError(
                 f"{table}, line {line}: 'patient' is empty; every picture needs its patient"
             )
-    borders = tuple(
+    borders: tuple[BorderKind, ...] = tuple(
         _border(table, line, text) for line, text in zip(lines, cells["border"], strict=True)
     )
     return Annotations(folder, cells["file"], cells["mask"], cells["patient"], borders, lines)
