@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import subprocess
@@ -106,6 +107,47 @@ def test_a_killed_run_resumes_to_the_same_weights(
         torch.testing.assert_close(resumed[name], value, rtol=0, atol=4e-3)
     losses = [[line["loss"] for line in metrics_of(folder)] for folder in (run, finished)]
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+
+
+@pytest.mark.slow
+def test_a_run_broken_off_inside_an_epoch_ends_with_the_same_weights(
+    phantom_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changes = [
+        "fit.stages=[{image=64, epochs=3, batch=4, lr=1e-3}]",
+        "fit.keep_every=1",
+        "fit.threads=1",
+        "model.drop_path=0.2",
+        "fit.average=0.3",
+    ]
+    preset = load_preset("smoke", changes)
+    train_preset(preset, phantom_data, tmp_path / "whole")
+    stop_at = 6  # the second of four steps of the second epoch
+    steps = itertools.count()
+    whole_step = Learner.training_step
+
+    def interrupted_step(
+        learner: Learner, batch: tuple[torch.Tensor, torch.Tensor], batch_idx: int
+    ) -> torch.Tensor:
+        if next(steps) == stop_at:
+            raise KeyboardInterrupt
+        return whole_step(learner, batch, batch_idx)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Learner, "training_step", interrupted_step)
+        with pytest.raises((KeyboardInterrupt, SystemExit)):
+            train_preset(preset, phantom_data, tmp_path / "broken")
+    train_preset(preset, phantom_data, tmp_path / "broken", resume=True)
+
+    whole, resumed = (
+        safetensors.torch.load_file(tmp_path / name / "checkpoint.safetensors")
+        for name in ("whole", "broken")
+    )
+    for name, value in whole.items():
+        assert torch.equal(resumed[name], value), name
+    assert [line["loss"] for line in metrics_of(tmp_path / "broken")] == pytest.approx(
+        [line["loss"] for line in metrics_of(tmp_path / "whole")], rel=1e-6
+    )
 
 
 @pytest.mark.slow

@@ -129,10 +129,10 @@ class Learner(lightning.LightningModule):
         self._losses.append(loss.detach())
         return loss
 
-    def on_train_batch_end(self, outputs: object, batch: object, batch_idx: int) -> None:
-        """Move the average after every step."""
-        del outputs, batch
-        if self.average is not None and (batch_idx + 1) % self._fit.accumulate == 0:
+    def optimizer_step(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - Lightning's
+        """Step, then move the average: here, so that a file kept after the step has both."""
+        super().optimizer_step(*arguments, **options)
+        if self.average is not None:
             self.average.update_parameters(self.model)
 
     def on_validation_epoch_start(self) -> None:
