@@ -8,15 +8,12 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
-from hypothesis import settings
 
 from realmnet_compression.export_onnx import export_onnx
 from realmnet_training.losses import binary_cross_entropy
 from realmnet_training.model import RealMNet
 
 SIZE = 64
-settings.register_profile("patient", deadline=None)
-settings.load_profile("patient")
 
 Float32Array = npt.NDArray[np.float32]
 

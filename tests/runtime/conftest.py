@@ -8,7 +8,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from hypothesis import settings
 from numpy.typing import NDArray
 
 from realmnet_runtime.field_of_view import find_field_of_view
@@ -26,8 +25,6 @@ from realmnet_runtime.preprocess import PreprocessSpec, preprocess, tensor_diges
 from realmnet_runtime.writer import write_bundle
 
 # Tests assert what is answered, never how fast: this machine may be busy.
-settings.register_profile("patient", deadline=None)
-settings.load_profile("patient")
 
 SIZE = 64
 LABELS = 7

@@ -6,16 +6,11 @@ from pathlib import Path
 from typing import Any, Final
 
 import msgspec
-import safetensors
-import safetensors.torch
-from safetensors import SafetensorError
 
-from realmnet_runtime.errors import ConfigurationError, IntegrityError, MissingPath
-from realmnet_runtime.files import write_atomically
+from realmnet_runtime.errors import ConfigurationError
 from realmnet_runtime.labels import LabelSet
 from realmnet_runtime.manifest import OperatingPoint
 from realmnet_runtime.preprocess import PreprocessSpec
-from realmnet_runtime.structs import decode_json
 from realmnet_training.config import Preset
 from realmnet_training.model import RealMNet
 from realmnet_training.networks import (
@@ -26,6 +21,7 @@ from realmnet_training.networks import (
     require_realmnet,
 )
 from realmnet_training.released import import_released
+from realmnet_training.weights_file import WeightsFormat
 
 __all__ = [
     "CHECKPOINT_VERSION",
@@ -41,7 +37,7 @@ __all__ = [
 ]
 
 CHECKPOINT_VERSION: Final = 1
-_KEY: Final = "realmnet"
+_FORMAT: Final = WeightsFormat("realmnet", "realmnet train")
 
 
 class SplitFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -114,9 +110,7 @@ def save_checkpoint(path: Path, model: Network, facts: CheckpointFacts) -> None:
         raise ConfigurationError(
             f"facts of {facts.architecture} for a model of {architecture_of(model)}"
         )
-    state = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
-    header = {_KEY: msgspec.json.encode(facts).decode()}
-    write_atomically(path, safetensors.torch.save(state, metadata=header))
+    _FORMAT.save(path, model, facts)
 
 
 def read_facts(path: Path) -> CheckpointFacts:
@@ -127,18 +121,7 @@ def read_facts(path: Path) -> CheckpointFacts:
         IntegrityError: not a whole safetensors file of ours.
         ConfigurationError: facts of another version.
     """
-    if not path.is_file():
-        raise MissingPath(f"checkpoint '{path}' does not exist")
-    try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            header = file.metadata() or {}
-    except SafetensorError as error:
-        raise IntegrityError(f"'{path}' is not a whole safetensors file: {error}") from error
-    if _KEY not in header:
-        raise IntegrityError(
-            f"'{path}' has no '{_KEY}' entry in its header; it was not written by `realmnet train`"
-        )
-    return decode_json(header[_KEY].encode(), CheckpointFacts, str(path))
+    return _FORMAT.read_facts(path, CheckpointFacts)
 
 
 def load_network(path: Path) -> tuple[Network, CheckpointFacts]:
@@ -150,11 +133,8 @@ def load_network(path: Path) -> tuple[Network, CheckpointFacts]:
     """
     facts = read_facts(path)
     model = facts.architecture.build()
-    try:
-        model.load_state_dict(safetensors.torch.load_file(path))
-    except (RuntimeError, SafetensorError) as error:
-        raise IntegrityError(f"the weights in '{path}' do not fit its own facts") from error
-    return model.eval(), facts
+    _FORMAT.fill(path, model)
+    return model, facts
 
 
 def load_checkpoint(path: Path) -> tuple[RealMNet, CheckpointFacts]:

@@ -7,19 +7,15 @@ from pathlib import Path
 from typing import Any, Final
 
 import msgspec
-import safetensors
-import safetensors.torch
-from safetensors import SafetensorError
 
-from realmnet_runtime.errors import ConfigurationError, IntegrityError, MissingPath
-from realmnet_runtime.files import write_atomically
-from realmnet_runtime.structs import decode_json
+from realmnet_runtime.errors import ConfigurationError
 from realmnet_training.boundary.annotations import BORDERS, Annotations
 from realmnet_training.boundary.network import BoundaryNetwork
 from realmnet_training.boundary.preset import BoundaryPreset
+from realmnet_training.weights_file import WeightsFormat
 
 BOUNDARY_CHECKPOINT_VERSION: Final = 1
-_KEY: Final = "realmnet_boundary"
+_FORMAT: Final = WeightsFormat("realmnet_boundary", "realmnet boundary train")
 
 
 class PartFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -81,11 +77,7 @@ def save_boundary_checkpoint(path: Path, network: BoundaryNetwork, facts: Bounda
     Raises:
         OutputError: the file cannot be written; an older one is untouched.
     """
-    state = {
-        name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()
-    }
-    header = {_KEY: msgspec.json.encode(facts).decode()}
-    write_atomically(path, safetensors.torch.save(state, metadata=header))
+    _FORMAT.save(path, network, facts)
 
 
 def read_boundary_facts(path: Path) -> BoundaryFacts:
@@ -96,19 +88,7 @@ def read_boundary_facts(path: Path) -> BoundaryFacts:
         IntegrityError: not a whole safetensors file of ours.
         ConfigurationError: facts of another version.
     """
-    if not path.is_file():
-        raise MissingPath(f"checkpoint '{path}' does not exist; give one of `boundary train`")
-    try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            header = file.metadata() or {}
-    except SafetensorError as error:
-        raise IntegrityError(f"'{path}' is not a whole safetensors file: {error}") from error
-    if _KEY not in header:
-        raise IntegrityError(
-            f"'{path}' has no '{_KEY}' entry in its header; it was not written by "
-            "`realmnet boundary train`"
-        )
-    return decode_json(header[_KEY].encode(), BoundaryFacts, str(path))
+    return _FORMAT.read_facts(path, BoundaryFacts)
 
 
 def load_boundary_checkpoint(path: Path) -> tuple[BoundaryNetwork, BoundaryFacts]:
@@ -120,8 +100,5 @@ def load_boundary_checkpoint(path: Path) -> tuple[BoundaryNetwork, BoundaryFacts
     """
     facts = read_boundary_facts(path)
     network = BoundaryNetwork(facts.preset.network.architecture, facts.preset.network.image)
-    try:
-        network.load_state_dict(safetensors.torch.load_file(path))
-    except (RuntimeError, SafetensorError) as error:
-        raise IntegrityError(f"the weights in '{path}' do not fit its own facts") from error
-    return network.eval(), facts
+    _FORMAT.fill(path, network)
+    return network, facts

@@ -6,16 +6,14 @@ import itertools
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from importlib import resources
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
 import msgspec
-import tomllib
 
 from realmnet_benchmarks.score_facts import Name, Protocol, Text
-from realmnet_runtime.errors import ConfigurationError, MissingPath
-from realmnet_runtime.structs import convert_mapping
+from realmnet_runtime.errors import ConfigurationError
 from realmnet_runtime.suggestions import nearest
+from realmnet_training.studies.files import read_packaged
 
 STUDIES: Final = (
     "models",
@@ -168,13 +166,7 @@ def read_study(name: str) -> Study:
         MissingPath: no such study.
         ConfigurationError: a definition with an unknown key or an impossible value.
     """
-    if name not in STUDIES:
-        raise MissingPath(
-            f"no study '{name}'; there are {', '.join(STUDIES)}{nearest(name, STUDIES)}"
-        )
-    file = resources.files("realmnet_training.studies") / "definitions" / f"{name}.toml"
-    content: dict[str, Any] = tomllib.loads(file.read_text(encoding="utf-8"))
-    return convert_mapping(content, Study, f"study {name}")
+    return read_packaged("study", "definitions", name, STUDIES, Study)
 
 
 def _filled(template: str, levels: Mapping[str, Level]) -> str:

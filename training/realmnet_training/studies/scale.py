@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from importlib import resources
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import msgspec
-import tomllib
 
 from realmnet_benchmarks.score_facts import Text
-from realmnet_runtime.errors import MissingPath
-from realmnet_runtime.structs import convert_mapping
-from realmnet_runtime.suggestions import nearest
 from realmnet_training.config import Preset
+from realmnet_training.studies.files import read_packaged
 
 SCALES: Final = ("paper", "small", "smoke")
 
@@ -53,10 +49,4 @@ def read_scale(name: str) -> Scale:
         MissingPath: no such scale.
         ConfigurationError: a file with an unknown key or an impossible value.
     """
-    if name not in SCALES:
-        raise MissingPath(
-            f"no scale '{name}'; there are {', '.join(SCALES)}{nearest(name, SCALES)}"
-        )
-    file = resources.files("realmnet_training.studies") / "scales" / f"{name}.toml"
-    content: dict[str, Any] = tomllib.loads(file.read_text(encoding="utf-8"))
-    return convert_mapping(content, Scale, f"scale {name}")
+    return read_packaged("scale", "scales", name, SCALES, Scale)
