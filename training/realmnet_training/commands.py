@@ -79,14 +79,16 @@ def evaluate(
 ) -> None:
     """Measure a checkpoint on a table, at the checkpoint's own temperatures and thresholds."""
     model, facts = load_network(checkpoint)
-    table = read_psmm(data, facts.label_set)[split]
+    unknown_labels = facts.preset.data.unknown_labels if facts.preset else "refuse"
+    table = read_psmm(data, facts.label_set, unknown_labels)[split]
     with tempfile.TemporaryDirectory() as temporary:
         prepared = prepare_split(table, facts.spec, cache or Path(temporary), workers)
         logits = compute_logits(model, prepared, facts.spec)
     point = facts.operating_point
     temperatures, thresholds = arrays_of(point, facts.label_set)
     probabilities = probabilities_of(logits, temperatures)
-    metrics = multilabel_metrics(prepared.split.labels, probabilities, thresholds)
+    truth, known = prepared.split.labels, prepared.split.known
+    metrics = multilabel_metrics(truth, probabilities, thresholds, known=known)
     described = facts_of(prepared.split)
     if as_json:
         answer = {

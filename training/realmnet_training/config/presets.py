@@ -54,7 +54,7 @@ class Preset(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ConfigurationError(f"fit.freeze is RealMNet's; '{name}' is trained whole")
 
 
-PRESETS: Final = ("demonstration", "realmnet", "smoke")
+PRESETS: Final = ("demonstration", "peripheral", "realmnet", "smoke")
 
 
 def load_preset(name: str, changes: Iterable[str] = ()) -> Preset:
