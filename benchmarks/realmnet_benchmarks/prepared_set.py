@@ -111,9 +111,10 @@ def prepare_data(
 
 
 def _refuse_faults(intake: Intake) -> None:
-    if intake.faults:
-        more = f" (and {len(intake.faults) - 1} more)" if len(intake.faults) > 1 else ""
-        raise ConfigurationError(f"{intake.faults[0]}{more}; `realmnet data check` lists all")
+    for fault in intake.faults:
+        others = len(intake.faults) - 1
+        more = f" (and {others} more)" if others else ""
+        raise ConfigurationError(f"{fault}{more}; `realmnet data check` lists all")
     # Refuses a patient in two partitions.
     Records(intake.images.parent, intake.splits)
 

@@ -44,6 +44,16 @@ def test_a_resumed_epoch_goes_on_where_it_was_and_the_next_is_whole(steps: int, 
     assert len(resumed) == steps
 
 
+@given(st.integers(1, 5), st.integers(1, 9), FEW)
+def test_an_epoch_of_so_many_steps_is_the_start_of_a_whole_one(
+    whole: int, steps: int, accumulate: int
+) -> None:
+    sampler = EpochSampler(whole * accumulate * 2, seed=5)
+    limited = list(TrainingBatches(sampler, 2, accumulate, steps=steps))
+
+    assert limited == list(TrainingBatches(sampler, 2, accumulate))[: steps * accumulate]
+
+
 @given(COUNTS, st.integers(1, 7), FEW)
 def test_evaluation_sees_every_image_once_in_the_tables_order(
     count: int, batch: int, processes: int

@@ -6,10 +6,21 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from realmnet_runtime.errors import ConfigurationError, MissingPath
+from realmnet_training.baselines import BASELINES, BaselineName
 from realmnet_training.commands import shorten
-from realmnet_training.config import PRESETS, AsymmetricConfig, BceConfig, Preset, load_preset
+from realmnet_training.config import (
+    PRESETS,
+    AsymmetricConfig,
+    AugmentConfig,
+    BatchMixConfig,
+    BceConfig,
+    Preset,
+    load_preset,
+)
+from realmnet_training.resampled import ResamplingConfig
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -28,7 +39,38 @@ def test_the_papers_preset_holds_the_papers_numbers() -> None:
     assert stage.loss == AsymmetricConfig(gamma_pos=3.0, gamma_neg=4.0, clip=0.0)
     assert (preset.model.heads, preset.model.lam, preset.model.drop_path) == (2, 1.2, 0.5)
     assert (preset.fit.seed, preset.fit.weight_decay, preset.fit.clip) == (42, 0.05, 1.0)
-    assert (preset.mix.mixup, preset.mix.cutmix) == (0.3, 0.3)
+    assert preset.mix == BatchMixConfig(0.3, 0.6, 0.3, 1.0)
+    assert preset.augment == AugmentConfig()
+    assert (stage.cosine_by, preset.fit.average, preset.fit.freeze) == ("epoch", 0.0, 0)
+    assert preset.data.resampling == ResamplingConfig("ml_rus", 0.2, 42)
+    assert (preset.preprocess.mean, preset.preprocess.std) == ((0.0,) * 3, (1.0,) * 3)
+
+
+def test_realmnet_max_is_realmnet_at_512_px() -> None:
+    changes = ["name=realmnet_max", "preprocess.size=512", "fit.stages.0.image=512"]
+    larger = load_preset("realmnet_max")
+    expected = load_preset("realmnet", [*changes, f"description={larger.description}"])
+    assert larger == expected
+
+
+@pytest.mark.parametrize("name", BASELINES)
+def test_the_compared_networks_share_all_but_network_head_and_loss(name: BaselineName) -> None:
+    spec, preset, ours = BASELINES[name], load_preset(name), load_preset("realmnet")
+    assert (preset.model.network, preset.model.drop_path) == (name, 0.5)
+    assert preset.model.pretrained == spec.tag
+    expected = replace(ours.fit.stages[0], image=spec.image, lr=spec.lr, loss=BceConfig(alpha=None))
+    assert preset.fit == replace(ours.fit, stages=(expected,))
+    assert preset.preprocess == replace(ours.preprocess, size=spec.image)
+    assert (preset.data, preset.augment, preset.mix) == (ours.data, ours.augment, ours.mix)
+
+
+def test_none_takes_a_value_out_where_there_may_be_none() -> None:
+    authors = ["data.train=train_mlrus-20", "data.resampling=none", "model.pretrained = none"]
+    preset = load_preset("realmnet", authors)
+    assert (preset.data.resampling, preset.model.pretrained) == (None, None)
+    assert load_preset("smoke", ["description='none'"]).description == "none"
+    with pytest.raises(ConfigurationError, match="int"):
+        load_preset("smoke", ["fit.seed=none"])
 
 
 def test_changes_reach_nested_keys_and_entries_of_arrays() -> None:

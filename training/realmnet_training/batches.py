@@ -28,6 +28,7 @@ class TrainingBatches(Sampler[list[Place]]):
         batch: images of a batch.
         accumulate: batches a process takes for one step.
         share: (rank, processes).
+        steps: most steps of an epoch; 0 for the whole table.
         first: batches of this process that the first epoch has behind it; a resumed run keeps its
             place so.
 
@@ -41,6 +42,8 @@ class TrainingBatches(Sampler[list[Place]]):
         batch: int,
         accumulate: int = 1,
         share: tuple[int, int] = ALONE,
+        *,
+        steps: int = 0,
         first: int = 0,
     ) -> None:
         self.sampler = sampler
@@ -49,6 +52,8 @@ class TrainingBatches(Sampler[list[Place]]):
         self._rank, self._processes = share
         self._first = first
         self._count = len(sampler) // (batch * accumulate * self._processes) * accumulate
+        if steps:
+            self._count = min(self._count, steps * accumulate)
         if self._count == 0:
             raise ConfigurationError(
                 f"{len(sampler)} training images are fewer than one step of {batch} images x "

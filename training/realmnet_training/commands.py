@@ -11,13 +11,16 @@ import typer
 
 from realmnet_benchmarks.metrics import multilabel_metrics
 from realmnet_benchmarks.records import read_psmm
+from realmnet_benchmarks.score_tables import save_scores
 from realmnet_training.checkpoint import load_network
 from realmnet_training.config import PRESETS, Preset, load_preset
 from realmnet_training.evaluation import compute_logits, facts_of, metrics_table
 from realmnet_training.fit import train_preset
 from realmnet_training.operating_points import arrays_of, probabilities_of
-from realmnet_training.prepared import prepare_split
+from realmnet_training.prepared import choose_prepared, prepare_split
 from realmnet_training.run_folder import plain_metrics
+from realmnet_training.scoring import Occasion, best_device, require_scorable, score_model
+from realmnet_training.selection import choose_test, tables_that_hold
 
 
 def train(
@@ -70,7 +73,13 @@ def evaluate(
     *,
     checkpoint: Annotated[Path, typer.Option(help="Checkpoint of `realmnet train`.")],
     data: Annotated[Path, typer.Option(help="Data set in the released PSMM layout.")],
-    split: Annotated[str, typer.Option(help="Table to measure on.")] = "test",
+    split: Annotated[
+        str, typer.Option(help="Table to measure on, or a test of the checkpoint's protocol.")
+    ] = "test",
+    scores: Annotated[
+        Path | None,
+        typer.Option(metavar="OUT.scores.npz", help="Write the answers, for `realmnet report`."),
+    ] = None,
     cache: Annotated[
         Path | None, typer.Option(help="Folder of prepared pictures; temporary by default.")
     ] = None,
@@ -79,11 +88,26 @@ def evaluate(
 ) -> None:
     """Measure a checkpoint on a table, at the checkpoint's own temperatures and thresholds."""
     model, facts = load_network(checkpoint)
+    if scores is not None:
+        require_scorable(facts, scores)
     unknown_labels = facts.preset.data.unknown_labels if facts.preset else "refuse"
-    table = read_psmm(data, facts.label_set, unknown_labels)[split]
+    records = read_psmm(data, facts.label_set, unknown_labels)
+    table = choose_test(facts, records, split)
+    model.to(best_device())
+    named = any(table is records[name] for name in records)
     with tempfile.TemporaryDirectory() as temporary:
-        prepared = prepare_split(table, facts.spec, cache or Path(temporary), workers)
+        whole = [
+            prepare_split(each, facts.spec, cache or Path(temporary), workers)
+            for each in ([table] if named else tables_that_hold(records, [table]))
+        ]
+        prepared = choose_prepared(table, whole)
         logits = compute_logits(model, prepared, facts.spec)
+    if scores is not None and facts.preset is not None:
+        occasion = Occasion.of_evaluation(facts.preset)
+        answers = score_model(
+            model, facts, prepared.split, logits, records=records, occasion=occasion
+        )
+        save_scores(answers, scores)
     point = facts.operating_point
     temperatures, thresholds = arrays_of(point, facts.label_set)
     probabilities = probabilities_of(logits, temperatures)

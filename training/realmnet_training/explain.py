@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 import numpy as np
@@ -181,9 +181,10 @@ def compare_maps(first: Maps, second: Maps) -> Agreement:
         )
     if np.ptp(first) == 0.0 or np.ptp(second) == 0.0:
         return Agreement(None, None)
+    correlation: Any = spearmanr(first.ravel(), second.ravel())
     peaks = [np.array(np.unravel_index(np.argmax(cells), cells.shape)) for cells in (first, second)]
     return Agreement(
-        rank_correlation=float(spearmanr(first, second, axis=None).statistic),
+        rank_correlation=float(correlation.statistic),
         peak_distance=float(np.linalg.norm(peaks[0] - peaks[1])) / max(first.shape),
     )
 

@@ -131,7 +131,7 @@ class Explainer:
             maps = explain_square(self.model, opened.square, self.facts.spec, labels, self.methods)
             for index, finding in enumerate(mine):
                 agreement = agreement_of(maps, index)
-                cells = {method: found[index] for method, found in maps.items()}
+                cells: dict[Method, Maps] = {name: found[index] for name, found in maps.items()}
                 explained[finding] = self._write(finding, opened, cells, agreement, folder)
                 tiles[finding] = self._tile(finding, opened, cells, agreement)
                 report(len(explained), len(findings))

@@ -145,7 +145,8 @@ class _InertUnpickler(pickle.Unpickler):
             ("collections", "OrderedDict"): _Function(_Names),
             ("torch._utils", "_rebuild_tensor_v2"): _Function(_rebuild_tensor),
             ("torch._utils", "_rebuild_parameter"): _Function(_rebuild_parameter),
-        } | {("torch", name): _StorageKind(dtype) for name, dtype in _DTYPES.items()}
+            **{("torch", name): _StorageKind(dtype) for name, dtype in _DTYPES.items()},
+        }
 
     def find_class(self, module_name: str, global_name: str, /) -> Any:  # noqa: ANN401
         return self._known.get((module_name, global_name), self._stub)

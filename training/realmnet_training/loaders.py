@@ -28,7 +28,10 @@ class Loaders:
         """Augmented and mixed batches, in an order that seed and epoch give."""
         fit = self._preset.fit
         sampler = EpochSampler(len(prepared.split), fit.seed, self._epochs_before)
-        batches = TrainingBatches(sampler, self._stage.batch, fit.accumulate, self._share, first)
+        stage = self._stage
+        batches = TrainingBatches(
+            sampler, stage.batch, fit.accumulate, self._share, steps=stage.steps, first=first
+        )
         return self._loader(prepared, batches, self._preset.augment, self._preset.mix)
 
     def evaluation(self, prepared: PreparedSplit) -> DataLoader[Any]:

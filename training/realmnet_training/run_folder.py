@@ -15,9 +15,16 @@ from realmnet_runtime import __version__
 from realmnet_runtime.errors import ConfigurationError, UsageError
 from realmnet_runtime.files import cannot_write, write_atomically
 from realmnet_runtime.structs import decode_json
-from realmnet_training.config import Preset
 
-_LIBRARIES: Final = ("torch", "timm", "lightning", "numpy", "opencv-python", "safetensors")
+_LIBRARIES: Final = (
+    "torch",
+    "torchvision",
+    "timm",
+    "lightning",
+    "numpy",
+    "opencv-python",
+    "safetensors",
+)
 
 
 class RunFolder:
@@ -36,7 +43,7 @@ class RunFolder:
         self.resume = root / "resume.ckpt"
         self.cache = root / "cache"
 
-    def open(self, preset: Preset, *, resume: bool) -> None:
+    def open(self, preset: msgspec.Struct, *, resume: bool) -> None:
         """Begin or continue a run.
 
         Raises:
@@ -53,7 +60,7 @@ class RunFolder:
                 "--out"
             )
         if resume:
-            if decode_json(self.preset.read_bytes(), Preset, str(self.preset)) != preset:
+            if decode_json(self.preset.read_bytes(), type(preset), str(self.preset)) != preset:
                 raise ConfigurationError(
                     f"the run in '{self.root}' was begun with another preset ({self.preset.name}); "
                     "give the same preset and the same --set"

@@ -9,6 +9,9 @@ import numpy as np
 
 from realmnet_benchmarks.records import Records
 from realmnet_benchmarks.splits import Split
+from realmnet_runtime.errors import ConfigurationError
+from realmnet_runtime.suggestions import nearest
+from realmnet_training.checkpoint import CheckpointFacts
 from realmnet_training.config import DataConfig
 from realmnet_training.protocols import tables_of
 from realmnet_training.resampled import resample
@@ -53,6 +56,34 @@ def select_tables(config: DataConfig, records: Records, seed: int) -> Selection:
     if config.resampling is not None:
         train = resample(train, config.resampling)
     return Selection(train, found.development, found.tests)
+
+
+def choose_test(facts: CheckpointFacts, records: Records, name: str) -> Split:
+    """A table to measure a checkpoint on.
+
+    Args:
+        facts: of the checkpoint.
+        records: the data set.
+        name: of a test of the checkpoint's protocol, or of a table of the data set.
+
+    Raises:
+        ConfigurationError: neither, or a table with images of a source that the checkpoint's
+            protocol trained on whole.
+    """
+    data = None if facts.preset is None else facts.preset.data
+    run = None if data is None else data.protocol_run()
+    if data is None or run is None or run.train.sources is None:
+        return records[name]
+    if name in run.tests:
+        return tables_of(run, records).tests[name]
+    table = records[name]
+    if shared := sorted(set(run.train.sources) & set(table.sources)):
+        raise ConfigurationError(
+            f"table '{name}' holds images of {', '.join(shared)}, on all of which this checkpoint "
+            f"was trained by protocol '{data.protocol}'; its tests are {', '.join(run.tests)}"
+            f"{nearest(name, run.tests)}"
+        )
+    return table
 
 
 def take_share(split: Split, share: float, seed: int) -> Split:

@@ -49,13 +49,28 @@ VERBS: Final[dict[str, Verb]] = {
     ),
     "data": Verb(
         "realmnet_benchmarks.commands:data",
-        "make data sets of synthetic phantoms",
+        "check and prepare data sets, or make one of synthetic phantoms",
         "realmnet[benchmarks]",
     ),
     "train": Verb("realmnet_training.commands:train", "train a model", "realmnet[training]"),
+    "study": Verb(
+        "realmnet_training.studies.commands:study",
+        "run a study of the paper, cell by cell",
+        "realmnet[training]",
+    ),
     "evaluate": Verb(
         "realmnet_training.commands:evaluate",
         "measure a checkpoint on a table",
+        "realmnet[training]",
+    ),
+    "explain": Verb(
+        "realmnet_training.explain_command:explain",
+        "draw where a model sees each label",
+        "realmnet[training]",
+    ),
+    "boundary": Verb(
+        "realmnet_training.boundary.commands:boundary",
+        "segment the device's border around the retina",
         "realmnet[training]",
     ),
     "export": Verb(
@@ -73,6 +88,11 @@ VERBS: Final[dict[str, Verb]] = {
         "realmnet_compression.commands:bundle",
         "pack, inspect and verify bundles",
         "realmnet[compression]",
+    ),
+    "report": Verb(
+        "realmnet_benchmarks.report_commands:report",
+        "print what score tables say, beside the paper",
+        "realmnet[benchmarks]",
     ),
     "devices": Verb(
         "realmnet_devices.commands:devices", "profiles of target machines", "realmnet[devices,cli]"

@@ -27,6 +27,8 @@ class Stage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         loss: with its own options; `type` names it.
         bce_epochs: epochs at the start that use binary cross-entropy instead: from random weights
             it learns faster than the asymmetric loss.
+        steps: most steps of an epoch; 0 goes through the whole table. With fewer, each epoch sees
+            another part of the table, chosen at random.
     """
 
     image: int
@@ -38,6 +40,7 @@ class Stage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     warm_up: Share = 0.1
     loss: LossConfig = AsymmetricConfig()
     bce_epochs: Annotated[int, Meta(ge=0)] = 0
+    steps: Annotated[int, Meta(ge=0)] = 0
 
     def __post_init__(self) -> None:
         token_grids(self.image)
