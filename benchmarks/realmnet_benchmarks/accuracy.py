@@ -181,7 +181,12 @@ def measure(answers: Answers, split: Split) -> MultilabelMetrics:
         UsageError: answers of another number of images, or none at all.
     """
     rows = _rows(answers, split, answers.answered)
-    return multilabel_metrics(split.labels[rows], answers.probabilities[rows], answers.thresholds)
+    return multilabel_metrics(
+        split.labels[rows],
+        answers.probabilities[rows],
+        answers.thresholds,
+        known=split.known[rows],
+    )
 
 
 def measure_intervals(
@@ -189,7 +194,12 @@ def measure_intervals(
 ) -> dict[str, Interval]:
     """95 % patient-bootstrap interval of every metric of `measure`, by its name."""
     rows = _rows(answers, split, answers.answered)
-    ranked = RankedScores.rank(split.labels[rows], answers.probabilities[rows], answers.thresholds)
+    ranked = RankedScores.rank(
+        split.labels[rows],
+        answers.probabilities[rows],
+        answers.thresholds,
+        known=split.known[rows],
+    )
     patients = split.patient_index[rows]
     return bootstrap(ranked.evaluate, patients, replicates=replicates, seed=seed)
 
@@ -211,9 +221,10 @@ def compare(
     """
     rows = _rows(old, split, old.answered & new.answered)
     _rows(new, split, new.answered)
-    truth = split.labels[rows]
+    truth, known = split.labels[rows], split.known[rows]
     before, after = (
-        RankedScores.rank(truth, a.probabilities[rows], a.thresholds) for a in (old, new)
+        RankedScores.rank(truth, a.probabilities[rows], a.thresholds, known=known)
+        for a in (old, new)
     )
     flips = (old.decisions[rows] != new.decisions[rows]).astype(np.float64)
     flips_of = np.column_stack([flips, flips.mean(axis=1), flips.max(axis=1)]) * 1_000
@@ -231,8 +242,8 @@ def compare(
         labels=split.label_set.names,
         images=len(rows),
         refused_by_one=int((old.refused != new.refused).sum()),
-        before=multilabel_metrics(truth, old.probabilities[rows], old.thresholds),
-        after=multilabel_metrics(truth, new.probabilities[rows], new.thresholds),
+        before=multilabel_metrics(truth, old.probabilities[rows], old.thresholds, known=known),
+        after=multilabel_metrics(truth, new.probabilities[rows], new.thresholds, known=known),
         differences=MappingProxyType(intervals),
         flips_per_label=changed.of(slice(None, -2)),
         flips=changed.of(-2),

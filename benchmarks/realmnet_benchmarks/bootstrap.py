@@ -91,6 +91,7 @@ def metric_intervals(
     patients: ArrayLike,
     *,
     threshold: DecisionRule = 0.5,
+    known: ArrayLike | None = None,
     replicates: int = 1_000,
     level: float = 0.95,
     seed: int = 42,
@@ -100,7 +101,7 @@ def metric_intervals(
     Raises:
         UsageError: as `multilabel_metrics` and `bootstrap`, or patients of another length.
     """
-    ranked = RankedScores.rank(labels, scores, threshold)
+    ranked = RankedScores.rank(labels, scores, threshold, known=known)
     return bootstrap(ranked.evaluate, patients, replicates=replicates, level=level, seed=seed)
 
 
@@ -111,6 +112,7 @@ def paired_difference(
     patients: ArrayLike,
     *,
     threshold: DecisionRule = 0.5,
+    known: ArrayLike | None = None,
     replicates: int = 1_000,
     level: float = 0.95,
     seed: int = 42,
@@ -125,6 +127,7 @@ def paired_difference(
         new: (N, L) probabilities of the other for the same images.
         patients: (N,) identifiers.
         threshold: of both, one number, (L,) or `TopK`.
+        known: (N, L) bool; None where all labels are.
         replicates: as `bootstrap`.
         level: as `bootstrap`.
         seed: as `bootstrap`.
@@ -132,7 +135,9 @@ def paired_difference(
     Raises:
         UsageError: as `metric_intervals`.
     """
-    before, after = (RankedScores.rank(labels, scores, threshold) for scores in (old, new))
+    before, after = (
+        RankedScores.rank(labels, scores, threshold, known=known) for scores in (old, new)
+    )
 
     def difference(weights: Floats) -> dict[str, Floats]:
         first, second = before.evaluate(weights), after.evaluate(weights)

@@ -6,7 +6,7 @@
     date = "Taken"
     date_format = "%d.%m.%Y"         # of strptime; ISO dates by default
     source = "CityHospital"          # name of the hospital, not a column
-    unknown_labels = "leave out"     # or "refuse", the default
+    unknown_labels = "leave out"     # or "mask", or "refuse", the default
 
     [eyes]
     right = ["OD", "R"]
@@ -31,9 +31,10 @@
 
 Labels are known by name or code, and every label of the set is mapped once. Values are compared
 without regard to case or surrounding space. A value the map does not list is a fault of its line:
-nothing is guessed. A `Split` has no third value, so a row with an unknown label is refused, or left
-out and counted (`Split.left_out`), as the map says. Columns that the map does not speak of are not
-read; eye, date and source are never guessed from a hospital's own file names.
+nothing is guessed. A row with an unknown label is refused, left out and counted (`Split.left_out`),
+or kept with that label masked (`Split.known`), as the map says; labels that exclude each other are
+never masked. Columns that the map does not speak of are not read; eye, date and source are never
+guessed from a hospital's own file names.
 """
 
 from __future__ import annotations
@@ -42,16 +43,15 @@ import datetime as dt
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Final, Literal
+from typing import Literal
 
 import msgspec
 import tomllib
 
 from realmnet_benchmarks.file_names import Eye
+from realmnet_benchmarks.sheets import UNKNOWN_CELLS
 from realmnet_runtime.errors import ConfigurationError, MissingPath
 from realmnet_runtime.structs import convert_mapping
-
-_UNKNOWN: Final = ("", "nan", "na", "null")
 
 
 class EyeValues(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -77,7 +77,7 @@ class LabelColumn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     column: str
     present: tuple[str, ...] = ("1", "1.0")
     absent: tuple[str, ...] = ("0", "0.0")
-    unknown: tuple[str, ...] = _UNKNOWN
+    unknown: tuple[str, ...] = UNKNOWN_CELLS
 
     def __post_init__(self) -> None:
         _refuse_repeats(self.column, (*self.present, *self.absent, *self.unknown))
@@ -99,7 +99,7 @@ class ChoiceColumn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     column: str
     values: dict[str, str]
-    unknown: tuple[str, ...] = _UNKNOWN
+    unknown: tuple[str, ...] = UNKNOWN_CELLS
 
     def __post_init__(self) -> None:
         _refuse_repeats(self.column, (*self.values, *self.unknown))
@@ -120,7 +120,8 @@ class ColumnMap(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         date: column of the dates of examination, which become opaque keys.
         date_format: how they are written, for `strptime`.
         source: of all images, `unknown` if None.
-        unknown_labels: what to do with a row that has an unknown label.
+        unknown_labels: what to do with a row that has an unknown label; `mask` keeps it and leaves
+            that label unknown.
         delimiter: between cells.
         encoding: of the text, for example `gb18030`.
     """
@@ -134,7 +135,7 @@ class ColumnMap(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     date: str | None = None
     date_format: str = "%Y-%m-%d"
     source: str | None = None
-    unknown_labels: Literal["refuse", "leave out"] = "refuse"
+    unknown_labels: Literal["refuse", "leave out", "mask"] = "refuse"
     delimiter: Literal[",", ";", "\t", "|"] = ","
     encoding: str = "utf-8-sig"
 

@@ -11,10 +11,11 @@ import typer
 
 from realmnet_benchmarks.accuracy_tables import align
 from realmnet_benchmarks.intake_commands import check, prepare, usable_cores
-from realmnet_benchmarks.phantom_splits import MixName, SplitPlan, draw_splits
+from realmnet_benchmarks.phantom_splits import LabelsName, MixName, SplitPlan, draw_splits
 from realmnet_benchmarks.phantoms import write_dataset
 from realmnet_benchmarks.progress import reporting
 from realmnet_benchmarks.records import Records, read_psmm
+from realmnet_runtime.labels import LABEL_SETS
 
 data = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None)
 data.command()(check)
@@ -45,6 +46,11 @@ def phantoms(
         typer.Option(min=0, max=1, help="Test patients at a hospital held out from training."),
     ] = _PLAN.unseen_share,
     mix: Annotated[MixName, typer.Option(help="Label sets of train, val and test.")] = _PLAN.mix,
+    labels: Annotated[LabelsName, typer.Option(help="Labels of the tables.")] = _PLAN.labels,
+    unknown_share: Annotated[
+        float,
+        typer.Option(min=0, max=0.99, help="Empty label cells; for peripheral labels only."),
+    ] = 0.0,
     images_per_patient: Annotated[int, typer.Option(min=1)] = _PLAN.images_per_patient,
     seed: Annotated[int, typer.Option(min=0)] = _PLAN.seed,
     size: Annotated[int, typer.Option(min=96, max=4096, help="Rows; columns are 5/4.")] = 384,
@@ -65,6 +71,7 @@ def phantoms(
         mix=mix,
         images_per_patient=images_per_patient,
         seed=seed,
+        labels=labels,
     )
     with reporting("pictures") as report:
         write_dataset(
@@ -75,8 +82,10 @@ def phantoms(
             quality=quality,
             workers=workers or usable_cores(),
             progress=report,
+            label_set=LABEL_SETS[labels],
+            unknown_share=unknown_share,
         )
-    records = read_psmm(out)
+    records = read_psmm(out, LABEL_SETS[labels], "mask" if unknown_share else "refuse")
     typer.echo(
         msgspec.json.encode(summarise(records)).decode() if as_json else summary_table(records)
     )

@@ -183,6 +183,13 @@ def _counts(split: Split, rows: NDArray[np.intp]) -> Counts:
         positives=dict(
             zip(split.label_set.names, split.labels[rows].sum(axis=0).tolist(), strict=True)
         ),
+        unknown={
+            name: images
+            for name, images in zip(
+                split.label_set.names, (~split.known[rows]).sum(axis=0).tolist(), strict=True
+            )
+            if images
+        },
     )
 
 

@@ -66,6 +66,14 @@ def _findings(report: DataReport) -> Iterator[str]:
             [" with ".join(labels) for labels in report.absent_label_sets],
         ),
         (
+            "labels that are unknown in some images of a table",
+            [
+                f"{name}: {', '.join(f'{label} {n:,}' for label, n in unknown.items())}"
+                for name, unknown in ((n, t.counts.unknown) for n, t in report.tables.items())
+                if unknown
+            ],
+        ),
+        (
             "rows left out because a label is unknown",
             [
                 f"{name}: {table.left_out:,}"

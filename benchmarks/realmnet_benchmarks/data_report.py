@@ -18,6 +18,7 @@ class Counts(msgspec.Struct, frozen=True):
         exams: different examinations among the dated images.
         undated: images whose examination is unknown.
         positives: images with each label, by the label's name.
+        unknown: images of which a label is not known, by the label's name; only such labels.
     """
 
     images: int
@@ -26,6 +27,7 @@ class Counts(msgspec.Struct, frozen=True):
     exams: int
     undated: int
     positives: dict[str, int]
+    unknown: dict[str, int] = {}
 
 
 class TableCounts(msgspec.Struct, frozen=True):

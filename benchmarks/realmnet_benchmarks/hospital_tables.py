@@ -8,7 +8,15 @@ from pathlib import Path
 
 from realmnet_benchmarks.column_map import ChoiceColumn, ColumnMap, LabelColumn, plain
 from realmnet_benchmarks.file_names import UNKNOWN_SOURCE, exam_key
-from realmnet_benchmarks.sheets import NameCheck, Row, Sheet, TableReading, read_sheet, split_of
+from realmnet_benchmarks.sheets import (
+    NameCheck,
+    Row,
+    Sheet,
+    TableReading,
+    mask_fault,
+    read_sheet,
+    split_of,
+)
 from realmnet_benchmarks.splits import Split
 from realmnet_benchmarks.tables import split_name
 from realmnet_runtime.errors import ConfigurationError
@@ -66,7 +74,7 @@ def examine_hospital_table(
         faults += found
         if found:
             continue
-        if None in labels:
+        if None in labels and columns.unknown_labels != "mask":
             left_out.append(line)
             continue
         rows.append(_row(line, row, columns, labels, date))
@@ -85,6 +93,8 @@ class _Plan:
     def __init__(self, columns: ColumnMap, label_set: LabelSet) -> None:
         self._size = len(label_set)
         self._refuses = columns.unknown_labels == "refuse"
+        if columns.unknown_labels == "mask" and (refusal := mask_fault(label_set)):
+            raise ConfigurationError(f"column map: {refusal}")
         self._columns: list[tuple[str, Meanings]] = []
         for key, label in columns.labels.items():
             self._columns.append((label.column, _of_label(label, _label(key, label_set))))
@@ -202,7 +212,7 @@ def _row(
         line=line,
         file=row[columns.file].strip(),
         patient=patient,
-        labels=tuple(label for label in labels if label is not None),
+        labels=labels,
         source=columns.source or UNKNOWN_SOURCE,
         eye=columns.eyes.eye(row[columns.eye]) if columns.eye else None,
         exam=exam_key(patient, date),

@@ -118,6 +118,7 @@ def metric_replicates_by_image(
     scores: ArrayLike,
     *,
     threshold: DecisionRule = 0.5,
+    known: ArrayLike | None = None,
     replicates: int = PAPER_REPLICATES,
     drawn: int = PAPER_IMAGES,
     seed: int = 42,
@@ -127,7 +128,7 @@ def metric_replicates_by_image(
     Raises:
         UsageError: as `multilabel_metrics` and `image_bootstrap`.
     """
-    ranked = RankedScores.rank(labels, scores, threshold)
+    ranked = RankedScores.rank(labels, scores, threshold, known=known)
     return image_bootstrap(
         ranked.evaluate, ranked.images, replicates=replicates, drawn=drawn, seed=seed
     )

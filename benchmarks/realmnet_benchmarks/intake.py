@@ -20,7 +20,7 @@ from realmnet_benchmarks.records import (
     names_in,
     psmm_home,
 )
-from realmnet_benchmarks.sheets import TableReading
+from realmnet_benchmarks.sheets import TableReading, UnknownLabels
 from realmnet_benchmarks.splits import Split
 from realmnet_benchmarks.tables import examine_table
 from realmnet_runtime.errors import ConfigurationError
@@ -90,6 +90,7 @@ def read_intake(
     columns: ColumnMap | None = None,
     images: Path | None = None,
     label_set: LabelSet = PSMM,
+    unknown_labels: UnknownLabels = "refuse",
 ) -> Intake:
     """Read a data set in the released layout, or one table of a hospital.
 
@@ -98,6 +99,7 @@ def read_intake(
         columns: meaning of the columns of a hospital's CSV.
         images: folder of the images; None for the layout's own, or that of the hospital's CSV.
         label_set: meaning of the labels.
+        unknown_labels: as `read_table` takes it; a column map has its own.
 
     Raises:
         MissingPath: no such data set or table.
@@ -114,7 +116,9 @@ def read_intake(
     home = psmm_home(root)
     folder = images or home / IMAGE_FOLDER
     tables, faults = list_tables(home)
-    readings = {name: _examined(path, label_set, folder) for name, path in tables.items()}
+    readings = {
+        name: _examined(path, label_set, folder, unknown_labels) for name, path in tables.items()
+    }
     below = {name: path.relative_to(home / TABLE_FOLDER) for name, path in tables.items()}
     return _intake(readings, below, folder, label_set, faults)
 
@@ -135,9 +139,11 @@ def in_order(
         cv2.setNumThreads(threads_before)
 
 
-def _examined(path: Path, label_set: LabelSet, images: Path) -> TableReading:
+def _examined(
+    path: Path, label_set: LabelSet, images: Path, unknown_labels: UnknownLabels
+) -> TableReading:
     try:
-        return examine_table(path, label_set, images)
+        return examine_table(path, label_set, images, unknown_labels)
     except ConfigurationError as error:
         return TableReading(None, (str(error),))
 

@@ -15,6 +15,7 @@ from realmnet_benchmarks.intake import Intake, read_intake
 from realmnet_benchmarks.preparation_report import preparation_table
 from realmnet_benchmarks.prepared_set import prepare_data
 from realmnet_benchmarks.progress import reporting
+from realmnet_benchmarks.sheets import UnknownLabels
 from realmnet_runtime.cli.outputs import emit, print_json
 from realmnet_runtime.errors import UsageError
 from realmnet_runtime.labels import LABEL_SETS
@@ -35,6 +36,13 @@ Images = Annotated[
     Path | None, typer.Option(metavar="DIR", help="Folder of the images, if elsewhere.")
 ]
 Labels = Annotated[str, typer.Option(metavar="SET", help=f"{', '.join(LABEL_SETS)}.")]
+Unknown = Annotated[
+    Literal["refuse", "mask"],
+    typer.Option(
+        "--unknown-labels",
+        help="Empty or `?` label cells of the released layout; a map has its own.",
+    ),
+]
 Workers = Annotated[int | None, typer.Option(min=1, help="All usable cores by default.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
@@ -47,6 +55,7 @@ def check(
     columns: Columns = None,
     images: Images = None,
     labels: Labels = "psmm",
+    unknown_labels: Unknown = "refuse",
     workers: Workers = None,
     as_json: AsJson = False,
 ) -> None:
@@ -55,7 +64,7 @@ def check(
     Exit codes: 2 with an error (faults of tables, patients in two partitions, missing images), 7
     with images that cannot be read and no error, else 0.
     """
-    intake = _intake(root, columns, images, labels)
+    intake = _intake(root, columns, images, labels, unknown_labels)
     with reporting("images checked") as report:
         found = check_data(intake, workers or usable_cores(), report)
     if as_json:
@@ -81,6 +90,7 @@ def prepare(
     columns: Columns = None,
     images: Images = None,
     labels: Labels = "psmm",
+    unknown_labels: Unknown = "refuse",
     workers: Workers = None,
     as_json: AsJson = False,
 ) -> None:
@@ -89,7 +99,7 @@ def prepare(
     An image that cannot be prepared is listed and its rows are left out; only if none can be is
     the exit code 7.
     """
-    intake = _intake(root, columns, images, labels)
+    intake = _intake(root, columns, images, labels, unknown_labels)
     spec = PreprocessSpec(size=size, deborder=deborder, fit=fit)
     with reporting("images prepared") as report:
         done = prepare_data(intake, out, spec, workers or usable_cores(), report)
@@ -99,14 +109,25 @@ def prepare(
     emit(preparation_table(done) + "\n")
 
 
-def _intake(root: Path, columns: Path | None, images: Path | None, labels: str) -> Intake:
+def _intake(
+    root: Path,
+    columns: Path | None,
+    images: Path | None,
+    labels: str,
+    unknown_labels: UnknownLabels,
+) -> Intake:
     if labels not in LABEL_SETS:
         raise UsageError(
             f"no label set '{labels}'; there are {', '.join(LABEL_SETS)}"
             f"{nearest(labels, LABEL_SETS)}"
         )
+    if columns is not None and unknown_labels != "refuse":
+        raise UsageError(
+            f"--unknown-labels {unknown_labels} is for the released layout; write unknown_labels "
+            "into the column map"
+        )
     column_map = None if columns is None else read_column_map(columns)
-    return read_intake(root, column_map, images, LABEL_SETS[labels])
+    return read_intake(root, column_map, images, LABEL_SETS[labels], unknown_labels)
 
 
 def usable_cores() -> int:

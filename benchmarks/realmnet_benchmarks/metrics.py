@@ -8,6 +8,10 @@ pool the cells of all labels.
 
 Scores are ranked once and every resample is a weighting of the same rankings
 (`RankedScores.evaluate`).
+
+Where labels may be unknown, every metric is that of the known cells: a label's over the images of
+which it is known, macro values over labels, micro values, Hamming loss and the ranking metrics over
+known cells only. Nothing is guessed about the others.
 """
 
 from __future__ import annotations
@@ -20,6 +24,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from realmnet_benchmarks.decisions import PAPER_RULES, DecisionRule, TopK, decide
+from realmnet_benchmarks.image_values import shares_of_images, values_per_image
 from realmnet_benchmarks.ranking import Floats, Ranking, ratio
 from realmnet_runtime.errors import UsageError
 
@@ -62,7 +67,11 @@ class MultilabelMetrics(TypedDict):
 
 
 def multilabel_metrics(
-    labels: ArrayLike, scores: ArrayLike, threshold: DecisionRule = 0.5
+    labels: ArrayLike,
+    scores: ArrayLike,
+    threshold: DecisionRule = 0.5,
+    *,
+    known: ArrayLike | None = None,
 ) -> MultilabelMetrics:
     """Measure scores against labels.
 
@@ -75,23 +84,27 @@ def multilabel_metrics(
     Args:
         labels: (N, L) of 0 and 1, any numeric or boolean dtype.
         scores: (N, L) probabilities in [0, 1].
-        threshold: one threshold, or (L,) of them, compared in the dtype of the scores; or `TopK`.
+        threshold: one threshold, or (L,) of them, compared in the dtype of the scores; or `TopK`,
+            which chooses among all labels, known or not.
+        known: (N, L) bool; None where all labels are. What `labels` hold elsewhere is not looked
+            at, but must be 0 or 1.
 
     Returns:
         Metrics as fractions; coverage in labels (at least the number of labels of an image),
         `positives` as counts. Images without any label count 0 in coverage and ranking loss, as in
-        scikit-learn.
+        scikit-learn; images of which no label is known do not count.
 
     Raises:
         UsageError: shapes that do not agree, an empty table, labels other than 0 and 1, scores or
-            thresholds that are not finite or leave [0, 1], or a `TopK` of more than L.
+            thresholds that are not finite or leave [0, 1], a `TopK` of more than L, or `known`
+            that is not bool.
 
     Example:
         >>> m = multilabel_metrics([[1, 0], [0, 1]], [[0.9, 0.2], [0.1, 0.4]])
         >>> m["f1_per_label"].tolist(), m["ap_macro"], m["hamming_loss"]
         ([1.0, 0.0], 1.0, 0.25)
     """
-    ranked = RankedScores.rank(labels, scores, threshold)
+    ranked = RankedScores.rank(labels, scores, threshold, known=known)
     values = {name: rows[0] for name, rows in ranked.evaluate(np.ones((1, ranked.images))).items()}
     return MultilabelMetrics(
         f1_macro=float(values["f1_macro"]),
@@ -118,14 +131,18 @@ def multilabel_metrics(
 
 
 def metrics_by_rule(
-    labels: ArrayLike, scores: ArrayLike, rules: Iterable[float | TopK] = PAPER_RULES
+    labels: ArrayLike,
+    scores: ArrayLike,
+    rules: Iterable[float | TopK] = PAPER_RULES,
+    *,
+    known: ArrayLike | None = None,
 ) -> dict[str, MultilabelMetrics]:
     """Measure the same scores under several rules, by their text: `0.5`, ..., `top 2`.
 
     Only precision, recall, F1 and Hamming loss depend on the rule. Arguments and errors as
     `multilabel_metrics`; the rules of the paper unless others are given.
     """
-    return {str(rule): multilabel_metrics(labels, scores, rule) for rule in rules}
+    return {str(rule): multilabel_metrics(labels, scores, rule, known=known) for rule in rules}
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,12 +150,14 @@ class RankedScores:
     """Labels and scores with everything that does not depend on the weight of an image.
 
     Attributes:
-        truth: (N, L) bool.
-        found: (N, L) bool, what precision, recall and F1 call positive.
-        rankings: of each label's images, L of them.
-        pooled: ranking of all N x L cells.
+        truth: (N, L) bool, False where the label is unknown.
+        found: (N, L) bool, what precision, recall and F1 call positive; False likewise.
+        rankings: of the images of which a label is known, L of them.
+        pooled: ranking of all known cells.
         images_of: (N, K) per-image values whose weighted means are metrics: Hamming loss,
             coverage, ranking loss, then the squared error of each label.
+        counted: (N, K), how much an image's weight counts in each of those means; (N, 1) of ones
+            where all labels are known.
     """
 
     truth: NDArray[np.bool_]
@@ -146,24 +165,34 @@ class RankedScores:
     rankings: tuple[Ranking, ...]
     pooled: Ranking
     images_of: Floats
+    counted: Floats
 
     @classmethod
     def rank(
-        cls, labels: ArrayLike, scores: ArrayLike, threshold: DecisionRule = 0.5
+        cls,
+        labels: ArrayLike,
+        scores: ArrayLike,
+        threshold: DecisionRule = 0.5,
+        *,
+        known: ArrayLike | None = None,
     ) -> RankedScores:
         """Validate and rank; arguments and errors as `multilabel_metrics`."""
         truth, values = validated(labels, scores)
-        found, strictly_found = decide(values, threshold)
+        certain = _certain(known, truth.shape)
+        truth = truth & certain
+        found, strictly_found = (decided & certain for decided in decide(values, threshold))
         images = np.arange(len(truth))
+        cells = np.nonzero(certain)
         return cls(
             truth=truth,
             found=found,
             rankings=tuple(
-                Ranking.of(present, column, images)
-                for present, column in zip(truth.T, values.T, strict=True)
+                Ranking.of(present[stated], column[stated], images[stated])
+                for present, column, stated in zip(truth.T, values.T, certain.T, strict=True)
             ),
-            pooled=Ranking.of(truth.ravel(), values.ravel(), images.repeat(truth.shape[1])),
-            images_of=_values_per_image(truth, values, strictly_found),
+            pooled=Ranking.of(truth[cells], values[cells], cells[0]),
+            images_of=values_per_image(truth, values, strictly_found, certain),
+            counted=shares_of_images(certain),
         )
 
     @property
@@ -199,7 +228,7 @@ class RankedScores:
         actual, called = weights @ truth, weights @ found
         ap, auroc = np.stack([r.measure(weights) for r in self.rankings], axis=-1)
         ap_micro, auroc_micro = self.pooled.measure(weights)
-        means = ratio(weights @ self.images_of, weights.sum(axis=1, keepdims=True))
+        means = ratio(weights @ self.images_of, weights @ self.counted)
         per_label = {
             "f1": ratio(2 * true_positives, actual + called),
             "precision": _precision(true_positives, called, actual),
@@ -223,24 +252,15 @@ class RankedScores:
         }
 
 
-def _values_per_image(
-    truth: NDArray[np.bool_], scores: Floats, strictly_found: NDArray[np.bool_]
-) -> Floats:
-    """(N, 3 + L): Hamming loss, coverage, ranking loss, squared error of each label."""
-    # not_below[n, i, j]: score j >= score i, so that ties take the worst rank and are errors.
-    not_below = scores[:, None, :] >= scores[:, :, None]
-    coverage = np.where(truth, not_below.sum(axis=2), 0).max(axis=1)
-    present = truth.sum(axis=1)
-    misordered = (not_below & truth[:, :, None] & ~truth[:, None, :]).sum(axis=(1, 2))
-    pairs = present * (truth.shape[1] - present)
-    return np.column_stack(
-        [
-            (strictly_found != truth).mean(axis=1),
-            coverage,
-            ratio(misordered, pairs, empty=0.0),
-            (scores.astype(np.float64) - truth) ** 2,
-        ]
-    ).astype(np.float64)
+def _certain(known: ArrayLike | None, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    if known is None:
+        return np.ones(shape, dtype=np.bool_)
+    certain = np.asarray(known)
+    if certain.shape != shape or certain.dtype != np.bool_:
+        raise UsageError(
+            f"known has shape {certain.shape} and type {certain.dtype}; expected bool of {shape}"
+        )
+    return certain
 
 
 def _precision(hits: Floats, called: Floats, actual: Floats) -> Floats:

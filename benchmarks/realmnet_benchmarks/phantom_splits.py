@@ -9,8 +9,10 @@ import numpy as np
 
 from realmnet_benchmarks.phantoms import (
     BALANCED,
+    FREQUENT_PERIPHERAL_SHARES,
     HOSPITALS,
     NATURAL,
+    PERIPHERAL_SHARES,
     Hospital,
     Mix,
     PhantomCase,
@@ -19,6 +21,7 @@ from realmnet_benchmarks.phantoms import (
 from realmnet_runtime.errors import UsageError
 
 MixName = Literal["balanced", "natural"]
+LabelsName = Literal["psmm", "peripheral"]
 
 MIXES: Final[dict[str, Mix]] = {"balanced": BALANCED, "natural": NATURAL}
 MOST_PATIENTS: Final = 500_000
@@ -42,6 +45,8 @@ class SplitPlan:
         mix: of the labels in train, val and test.
         images_per_patient: pictures, shared between both eyes.
         seed: of everything drawn, 0 or more.
+        labels: which the tables will hold; with `peripheral` a balanced mix gives each sign of the
+            periphery to three eyes of ten, a natural one to the few it has as a distraction.
     """
 
     train: int = 2_000
@@ -52,6 +57,7 @@ class SplitPlan:
     mix: MixName = "balanced"
     images_per_patient: int = 4
     seed: int = 42
+    labels: LabelsName = "psmm"
 
     def __post_init__(self) -> None:
         for name in ("train", "dev", "test", "natural"):
@@ -105,6 +111,7 @@ def _draw(
     """One group of patients; `number` gives it a seed and a range of patient numbers."""
     if not patients:
         return ()
+    frequent = plan.labels == "peripheral" and mix is BALANCED
     return draw_population(
         patients,
         int(np.random.SeedSequence((plan.seed, number)).generate_state(1)[0]),
@@ -112,4 +119,5 @@ def _draw(
         places,
         images_per_patient=plan.images_per_patient,
         first_patient=number * _RANGE,
+        peripheral_shares=FREQUENT_PERIPHERAL_SHARES if frequent else PERIPHERAL_SHARES,
     )

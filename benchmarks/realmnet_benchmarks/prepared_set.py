@@ -263,4 +263,5 @@ def _renamed(split: Split, names: dict[str, str]) -> Split:
         sources=split.sources,
         eyes=split.eyes,
         exams=split.exams,
+        known=split.known,
     )

@@ -33,7 +33,7 @@ class Ranking:
     def of(
         cls, truth: NDArray[np.bool_], scores: NDArray[Any], images: NDArray[np.intp]
     ) -> Ranking:
-        """Rank M >= 1 decisions; all arguments (M,), scores finite."""
+        """Rank M decisions; all arguments (M,), scores finite."""
         order = np.argsort(-scores, kind="stable")
         falling = scores[order]
         starts = np.flatnonzero(np.append(True, falling[1:] != falling[:-1]))
@@ -41,6 +41,9 @@ class Ranking:
 
     def measure(self, weights: Floats) -> tuple[Floats, Floats]:
         """Average precision and AUROC, each (R,), under weights (R, N); NaN where undefined."""
+        if not len(self.images):
+            undefined = np.full(len(weights), np.nan)
+            return undefined, undefined
         called = np.take(weights, self.images, axis=1)
         positive = called * self.truth
         if len(self.starts) < len(self.images):

@@ -18,6 +18,7 @@ from types import MappingProxyType
 from typing import Final
 
 from realmnet_benchmarks.file_names import Eye
+from realmnet_benchmarks.sheets import UnknownLabels
 from realmnet_benchmarks.splits import Split
 from realmnet_benchmarks.tables import TRAINING_TABLE, read_table, split_name
 from realmnet_runtime.errors import ConfigurationError, MissingPath
@@ -66,12 +67,15 @@ class Records:
         return name in self.splits
 
 
-def read_psmm(root: Path | str, label_set: LabelSet = PSMM) -> Records:
+def read_psmm(
+    root: Path | str, label_set: LabelSet = PSMM, unknown_labels: UnknownLabels = "refuse"
+) -> Records:
     """Read a data set in the released layout.
 
     Args:
         root: the folder above `datasets`, `datasets`, or `PSMM` itself.
         label_set: meaning of the label columns.
+        unknown_labels: as `read_table` takes it; PSMM's own labels are never unknown.
 
     Raises:
         MissingPath: no such folder, no table in it, no image, or a table's image is not there.
@@ -84,7 +88,9 @@ def read_psmm(root: Path | str, label_set: LabelSet = PSMM) -> Records:
     if not present:
         raise MissingPath(f"{images} holds no image; put the pictures of the data set there")
     tables = find_tables(home)
-    splits = {name: read_table(path, label_set, images) for name, path in tables.items()}
+    splits = {
+        name: read_table(path, label_set, images, unknown_labels) for name, path in tables.items()
+    }
     for name, split in splits.items():
         absent = [
             line for line, file in zip(split.lines, split.files, strict=True) if file not in present

@@ -197,8 +197,14 @@ def score_table(split: Split, logits: NDArray[np.floating], facts: ScoreFacts) -
         facts: whose answers.
 
     Raises:
-        ConfigurationError: as `ScoreTable`: another shape, or a value that is not finite.
+        ConfigurationError: as `ScoreTable`: another shape, or a value that is not finite; or a
+            table with unknown labels.
     """
+    if not split.known.all():
+        raise ConfigurationError(
+            f"split '{split.name}' has {int((~split.known).sum())} unknown labels; a score table "
+            "holds 0 and 1 only: take the images of which every label is known"
+        )
     test = TableFacts.of(split)
     visits = [
         None if exam is None else (patient, exam)

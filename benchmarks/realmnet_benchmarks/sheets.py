@@ -6,6 +6,7 @@ import csv
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final, Literal
 
 import numpy as np
 
@@ -13,6 +14,12 @@ from realmnet_benchmarks.file_names import Eye
 from realmnet_benchmarks.splits import Split
 from realmnet_runtime.errors import ConfigurationError, MissingPath
 from realmnet_runtime.labels import LabelSet
+
+UnknownLabels = Literal["refuse", "mask"]
+"""What becomes of a cell that leaves its label unknown: a fault, or a label that is not known."""
+
+UNKNOWN_CELLS: Final = ("", "?", "unknown", "nan", "na", "null")
+"""How tables write that a label is not known, in lower case."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -34,12 +41,12 @@ class Sheet:
 
 @dataclass(frozen=True, repr=False)
 class Row:
-    """One sound row: an image and all that a `Split` keeps of it."""
+    """One sound row: an image and all that a `Split` keeps of it; an unknown label is None."""
 
     line: int
     file: str
     patient: str
-    labels: tuple[int, ...]
+    labels: tuple[int | None, ...]
     source: str
     eye: Eye | None
     exam: str | None
@@ -128,6 +135,20 @@ class NameCheck:
         return None
 
 
+def mask_fault(label_set: LabelSet) -> str | None:
+    """Why no label of a set may be left unknown, or None where each may.
+
+    The labels of an exclusive group are one choice: they are known together or not at all, and
+    a row without the choice is no row.
+    """
+    if not label_set.exclusive_groups:
+        return None
+    return (
+        f"unknown_labels = 'mask' is for labels that may co-occur; those of label set "
+        f"'{label_set.name}' exclude each other: grade the cells or remove their rows"
+    )
+
+
 def split_of(
     rows: Iterable[Row], name: str, images: Path, label_set: LabelSet, left_out: Iterable[int] = ()
 ) -> Split | None:
@@ -140,11 +161,12 @@ def split_of(
         images=images,
         label_set=label_set,
         files=tuple(row.file for row in kept),
-        labels=np.array([row.labels for row in kept], dtype=np.uint8),
+        labels=np.array([[label or 0 for label in row.labels] for row in kept], dtype=np.uint8),
         patients=tuple(row.patient for row in kept),
         sources=tuple(row.source for row in kept),
         eyes=tuple(row.eye for row in kept),
         exams=tuple(row.exam for row in kept),
         lines=tuple(row.line for row in kept),
         left_out=tuple(left_out),
+        known=np.array([[label is not None for label in row.labels] for row in kept]),
     )

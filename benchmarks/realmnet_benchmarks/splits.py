@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,7 @@ from realmnet_runtime.errors import ConfigurationError
 from realmnet_runtime.labels import LabelSet
 
 Labels = NDArray[np.uint8]
+Known = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, repr=False)
@@ -29,7 +30,8 @@ class Split:
         images: folder of the image files.
         label_set: meaning of the label columns.
         files: (N,) file names, each once.
-        labels: (N, L) uint8, 0 or 1, read-only.
+        labels: (N, L) uint8, 0 or 1, read-only; 0 where the label is unknown, so that sums count
+            images that are known to have it.
         patients: (N,) patient identifiers.
         sources: (N,) source of each image: the identifier up to its first `-`, else `unknown`.
         eyes: (N,) `OD` or `OS` where the file name states one, else None.
@@ -38,6 +40,8 @@ class Split:
         lines: (N,) line of each row in the table it was read from, for messages; left empty, the
             rows follow the header without a gap.
         left_out: lines that are no rows here because a label of theirs is unknown.
+        known: (N, L) bool, read-only, False where nobody has said whether the image has the label;
+            left empty, all are known.
     """
 
     name: str
@@ -51,6 +55,7 @@ class Split:
     exams: tuple[str | None, ...] = ()
     lines: tuple[int, ...] = ()
     left_out: tuple[int, ...] = ()
+    known: Known = field(default_factory=lambda: np.ones((0, 0), dtype=np.bool_))
 
     def __post_init__(self) -> None:
         count = len(self.files)
@@ -68,15 +73,29 @@ class Split:
             raise ConfigurationError(
                 f"split '{self.name}' has labels that are not 0 or 1 as uint8; clean the table"
             )
-        labels = self.labels.copy()
-        labels.flags.writeable = False
-        object.__setattr__(self, "labels", labels)
+        known = self.known
+        if known.shape == (0, 0):
+            known = np.ones(self.labels.shape, dtype=np.bool_)
+        if known.shape != self.labels.shape or known.dtype != np.bool_:
+            raise ConfigurationError(
+                f"split '{self.name}' has labels {self.labels.shape} and known {known.shape} of "
+                f"{known.dtype}; give one bool for each label of each image"
+            )
+        if self.labels[~known].any():
+            raise ConfigurationError(
+                f"split '{self.name}' has unknown labels that are 1; an unknown label is held as 0"
+            )
+        for name, values in (("labels", self.labels.copy()), ("known", known.copy())):
+            values.flags.writeable = False
+            object.__setattr__(self, name, values)
 
     def __len__(self) -> int:
         return len(self.files)
 
     def __repr__(self) -> str:
         less = f", {len(self.left_out)} rows left out" if self.left_out else ""
+        unknown = int((~self.known).sum())
+        less += f", {unknown} labels unknown" if unknown else ""
         return (
             f"Split({self.name!r}, {len(self)} images of {len(set(self.patients))} patients from "
             f"{len(set(self.sources))} sources, labels {self.label_set.name!r}{less})"
@@ -94,7 +113,7 @@ class Split:
 
     @property
     def positive_eyes(self) -> NDArray[np.int64]:
-        """(L,) number of eyes with each label; a patient's unstated eyes count as one."""
+        """(L,) number of eyes known to have each label; a patient's unstated eyes count as one."""
         keys = list(zip(self.patients, self.eyes, strict=True))
         return np.array(
             [
@@ -112,11 +131,11 @@ class Split:
     @property
     def digest(self) -> str:
         """SHA-256 of label columns, file names, patients and labels; row order does not matter."""
+        # An unknown label is written as "?", so that tables without any keep their digest.
+        cells = np.where(self.known, self.labels.astype(np.str_), "?").tolist()
         rows = sorted(
-            f"{file}\t{patient}\t{''.join(map(str, row))}"
-            for file, patient, row in zip(
-                self.files, self.patients, self.labels.tolist(), strict=True
-            )
+            f"{file}\t{patient}\t{''.join(row)}"
+            for file, patient, row in zip(self.files, self.patients, cells, strict=True)
         )
         text = "\n".join(["\t".join(self.label_set.codes), *rows])
         return hashlib.sha256(text.encode()).hexdigest()
@@ -136,4 +155,5 @@ class Split:
             exams=tuple(self.exams[i] for i in rows),
             lines=tuple(self.lines[i] for i in rows),
             left_out=self.left_out,
+            known=self.known[rows],
         )

@@ -11,9 +11,22 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, cast
 
+import numpy as np
+
 from realmnet_benchmarks.file_names import Eye, exam_key, parse_file_name, source_of
-from realmnet_benchmarks.sheets import NameCheck, Row, Sheet, TableReading, read_sheet, split_of
+from realmnet_benchmarks.sheets import (
+    UNKNOWN_CELLS,
+    NameCheck,
+    Row,
+    Sheet,
+    TableReading,
+    UnknownLabels,
+    mask_fault,
+    read_sheet,
+    split_of,
+)
 from realmnet_benchmarks.splits import Split
+from realmnet_runtime.errors import ConfigurationError
 from realmnet_runtime.files import write_atomically
 from realmnet_runtime.labels import PSMM, LabelSet
 from realmnet_runtime.suggestions import nearest
@@ -28,7 +41,12 @@ _CELLS: Final = {"0": 0, "0.0": 0, "1": 1, "1.0": 1}
 _EYES: Final = ("OD", "OS", "")
 
 
-def read_table(path: Path | str, label_set: LabelSet = PSMM, images: Path | None = None) -> Split:
+def read_table(
+    path: Path | str,
+    label_set: LabelSet = PSMM,
+    images: Path | None = None,
+    unknown_labels: UnknownLabels = "refuse",
+) -> Split:
     """Read one table; whether its images exist is not looked at.
 
     Args:
@@ -37,25 +55,37 @@ def read_table(path: Path | str, label_set: LabelSet = PSMM, images: Path | None
             what the file names say.
         label_set: meaning of the label columns.
         images: folder of the images; the table's own folder if None.
+        unknown_labels: `mask` takes a cell that is empty, `?`, `unknown` or NaN as a label that is
+            not known (`Split.known`), where the labels may co-occur; `refuse` takes none.
 
     Raises:
         MissingPath: no such file.
         ConfigurationError: a column that is missing, unknown or there twice, a row of another
-            width, a label that is empty, NaN or neither 0 nor 1, no patient, a file name that is
-            no plain name or occurs twice, or no row at all. Messages give the line, never a name.
+            width, a label that is neither 0 nor 1 nor unknown as allowed, no patient, a file name
+            that is no plain name or occurs twice, no row at all, or a mask for labels that exclude
+            each other. Messages give the line, never a name.
     """
-    return examine_table(path, label_set, images).sound()
+    return examine_table(path, label_set, images, unknown_labels).sound()
 
 
 def examine_table(
-    path: Path | str, label_set: LabelSet = PSMM, images: Path | None = None
+    path: Path | str,
+    label_set: LabelSet = PSMM,
+    images: Path | None = None,
+    unknown_labels: UnknownLabels = "refuse",
 ) -> TableReading:
     """Read one table as `read_table` does, but go on at faults and give all of them.
 
     Raises:
         MissingPath: no such file.
-        ConfigurationError: no CSV text, or no row at all.
+        ConfigurationError: no CSV text, no row at all, or a mask for labels that exclude each
+            other.
     """
+    meanings: dict[str, int | None] = dict(_CELLS)
+    if unknown_labels == "mask":
+        if refusal := mask_fault(label_set):
+            raise ConfigurationError(refusal)
+        meanings |= dict.fromkeys(UNKNOWN_CELLS)
     sheet = read_sheet(Path(path))
     faults = [
         *sheet.faults,
@@ -69,10 +99,10 @@ def examine_table(
         row = {name: cell.strip() for name, cell in zip(sheet.header, cells, strict=True)}
         fault = name_fault(line, row[FILE_COLUMN], row[PATIENT_COLUMN])
         found = [fault] if fault else []
-        found += _cell_faults(sheet.path, line, row, label_set)
+        found += _cell_faults(sheet.path, line, row, label_set, meanings)
         faults += found
         if not found:
-            rows.append(_row(line, row, label_set))
+            rows.append(_row(line, row, label_set, meanings))
     folder = sheet.path.parent if images is None else images
     return TableReading(split_of(rows, split_name(sheet.path), folder, label_set), tuple(faults))
 
@@ -81,7 +111,7 @@ def write_table(path: Path, split: Split) -> None:
     """Write a table, whole or not at all, that `read_table` reads back as the same split.
 
     The columns `eye`, `exam` and `source` are written only where they say something else than the
-    file names do.
+    file names do. An unknown label is an empty cell, which reads back by `unknown_labels = 'mask'`.
 
     Raises:
         OutputError: it could not be written; what was there before is untouched.
@@ -98,9 +128,8 @@ def write_table(path: Path, split: Split) -> None:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([*split.label_set.codes, FILE_COLUMN, PATIENT_COLUMN, *further])
-    for labels, file, patient, fact in zip(
-        split.labels.tolist(), split.files, split.patients, facts, strict=True
-    ):
+    cells = np.where(split.known, split.labels.astype(np.str_), "").tolist()
+    for labels, file, patient, fact in zip(cells, split.files, split.patients, facts, strict=True):
         writer.writerow([*labels, file, patient, *(fact if further else ())])
     write_atomically(path, text.getvalue().encode())
 
@@ -129,25 +158,39 @@ def _column_faults(sheet: Sheet, wanted: tuple[str, ...]) -> list[str]:
     return faults
 
 
-def _cell_faults(path: Path, line: int, row: Mapping[str, str], label_set: LabelSet) -> list[str]:
+def _cell_faults(
+    path: Path,
+    line: int,
+    row: Mapping[str, str],
+    label_set: LabelSet,
+    meanings: Mapping[str, int | None],
+) -> list[str]:
     faults = []
     for code in label_set.codes:
-        if row[code] not in _CELLS:
-            empty = row[code].lower() in {"", "nan", "na", "null"}
-            what = "NaN" if empty else "neither 0 nor 1"
-            faults.append(f"{path}, line {line}: label {code} is {what}; every label needs 0 or 1")
+        cell = row[code].lower()
+        if cell not in meanings:
+            what, cure = "neither 0 nor 1", "every label needs 0 or 1"
+            if cell in UNKNOWN_CELLS:
+                what = "NaN"
+                cure += "" if mask_fault(label_set) else ", or unknown_labels = 'mask'"
+            faults.append(f"{path}, line {line}: label {code} is {what}; {cure}")
     if row.get("eye", "") not in _EYES:
         faults.append(f"{path}, line {line}: 'eye' is neither OD nor OS; leave it empty if unknown")
     return faults
 
 
-def _row(line: int, row: Mapping[str, str], label_set: LabelSet) -> Row:
+def _row(
+    line: int,
+    row: Mapping[str, str],
+    label_set: LabelSet,
+    meanings: Mapping[str, int | None],
+) -> Row:
     eye, exam, source = _facts_of_names(row[FILE_COLUMN], row[PATIENT_COLUMN])
     return Row(
         line=line,
         file=row[FILE_COLUMN],
         patient=row[PATIENT_COLUMN],
-        labels=tuple(_CELLS[row[code]] for code in label_set.codes),
+        labels=tuple(meanings[row[code].lower()] for code in label_set.codes),
         source=row.get("source", source) or source,
         eye=cast("Eye | None", row.get("eye", eye) or None),
         exam=row.get("exam", exam) or None,

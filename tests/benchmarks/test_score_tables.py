@@ -204,6 +204,14 @@ def test_impossible_facts_are_refused() -> None:
         score_table(split(), logits(), msgspec.structs.replace(FACTS, operating_point=point))
 
 
+def test_labels_that_are_not_known_have_no_place_in_a_score_table() -> None:
+    whole = split()
+    known = np.ones(whole.labels.shape, np.bool_)
+    known[whole.labels == 0] = np.arange(int((whole.labels == 0).sum())) > 1
+    with pytest.raises(ConfigurationError, match="'test' has 2 unknown labels"):
+        score_table(replace(whole, known=known), logits(), FACTS)
+
+
 def test_places_that_cannot_be_read_or_written(tmp_path: Path) -> None:
     table = score_table(split(), logits(), FACTS)
     with pytest.raises(MissingPath):

@@ -126,7 +126,12 @@ def test_a_frozen_partition_is_read_back(tmp_path: Path) -> None:
             "file names, patients or labels have changed",
         ),
         (
-            lambda whole: replace(whole, label_set=PERIPHERAL, labels=whole.labels[:, :5]),
+            lambda whole: replace(
+                whole,
+                label_set=PERIPHERAL,
+                labels=whole.labels[:, :5],
+                known=whole.known[:, :5],
+            ),
             "it has the labels 'peripheral', not 'psmm'",
         ),
     ],

@@ -122,12 +122,13 @@ def mix_batch(
 
     Args:
         images: (N, 3, S, S) float32.
-        targets: (N, L) float32.
+        targets: (N, L) float32, NaN where a label is unknown.
         config: probabilities and the Beta distributions' alpha.
         random: of this batch.
 
     Returns:
-        Images and soft targets, mixed in the same share; new arrays where anything was mixed.
+        Images and soft targets, mixed in the same share; new arrays where anything was mixed. A
+        label that is unknown in either image is unknown in the mix.
     """
     choice = random.random()
     if choice >= config.mixup + config.cutmix:

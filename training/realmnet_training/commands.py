@@ -90,7 +90,8 @@ def evaluate(
     model, facts = load_network(checkpoint)
     if scores is not None:
         require_scorable(facts, scores)
-    records = read_psmm(data, facts.label_set)
+    unknown_labels = facts.preset.data.unknown_labels if facts.preset else "refuse"
+    records = read_psmm(data, facts.label_set, unknown_labels)
     table = choose_test(facts, records, split)
     model.to(best_device())
     named = any(table is records[name] for name in records)
@@ -110,7 +111,8 @@ def evaluate(
     point = facts.operating_point
     temperatures, thresholds = arrays_of(point, facts.label_set)
     probabilities = probabilities_of(logits, temperatures)
-    metrics = multilabel_metrics(prepared.split.labels, probabilities, thresholds)
+    truth, known = prepared.split.labels, prepared.split.known
+    metrics = multilabel_metrics(truth, probabilities, thresholds, known=known)
     described = facts_of(prepared.split)
     if as_json:
         answer = {

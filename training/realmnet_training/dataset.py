@@ -60,7 +60,8 @@ class EyeDataset(Dataset[tuple[Tensor, Tensor, Place]]):
             place: (epoch, index).
 
         Returns:
-            Image (3, S, S) float32, targets (L,) float32, and `place` itself.
+            Image (3, S, S) float32, targets (L,) float32, NaN where the label is unknown, and
+            `place` itself.
         """
         epoch, index = place
         picture = np.asarray(self._prepared.pictures[index])
@@ -72,7 +73,8 @@ class EyeDataset(Dataset[tuple[Tensor, Tensor, Place]]):
         if self._augmentation is not None:
             random = np.random.default_rng((self._seed, _PICTURE, epoch, index))
             picture = augment(picture, self._augmentation, random)
-        targets = self._prepared.split.labels[index].astype(np.float32)
+        split = self._prepared.split
+        targets = np.where(split.known[index], split.labels[index], np.float32(np.nan))
         return torch.from_numpy(to_tensor(picture, self._spec)), torch.from_numpy(targets), place
 
 

@@ -20,7 +20,7 @@ from realmnet_runtime.manifest import OperatingPoint
 from realmnet_training.checkpoint import save_checkpoint
 from realmnet_training.config import Preset
 from realmnet_training.evaluation import compute_logits
-from realmnet_training.initial import build_model
+from realmnet_training.initial import build_model, require_backbone
 from realmnet_training.keeper import EpochKeeper, describe_checkpoint, say
 from realmnet_training.learner import Learner, share_of
 from realmnet_training.loaders import Loaders
@@ -59,7 +59,9 @@ def train_preset(
         MissingPath, UsageError, OutputError: of the data set or the run's folder.
         ConfigurationError: a label absent from training, a loss that is not finite.
     """
-    records = read_psmm(data, preset.data.labels)
+    if preset.model.backbone is not None and not resume:
+        require_backbone(Path(preset.model.backbone))
+    records = read_psmm(data, preset.data.labels, preset.data.unknown_labels)
     selection = select_tables(preset.data, records, preset.fit.seed)
     splits = [selection.train]
     if selection.development is not None:
@@ -245,16 +247,18 @@ def _operate(
 ) -> tuple[OperatingPoint, dict[str, Any]]:
     """Temperatures and thresholds fitted on development data, and what they measure there."""
     logits = compute_logits(model.cpu(), prepared, preset.preprocess)
-    labels = prepared.split.labels
+    labels, known = prepared.split.labels, prepared.split.known
     point = fit_operating_point(
         logits,
         labels,
         preset.data.labels,
         f"{prepared.split.name}, {len(prepared.split)} images, sha256 {prepared.split.digest}",
+        known=known,
     )
     temperatures, thresholds = arrays_of(point, preset.data.labels)
     probabilities = probabilities_of(logits, temperatures)
-    return point, plain_metrics(multilabel_metrics(labels, probabilities, thresholds))
+    metrics = multilabel_metrics(labels, probabilities, thresholds, known=known)
+    return point, plain_metrics(metrics)
 
 
 def _quieten() -> None:

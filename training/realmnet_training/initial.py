@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from realmnet_runtime.errors import ConfigurationError
+from realmnet_runtime.errors import ConfigurationError, MissingPath
 from realmnet_training.checkpoint import load_checkpoint
 from realmnet_training.config import Preset, Stage
 from realmnet_training.model import RealMNet
@@ -46,6 +46,18 @@ def build_model(preset: Preset, stage: Stage, *, fresh: bool) -> Network:
     return model
 
 
+def require_backbone(path: Path) -> None:
+    """Refuse a checkpoint that is not there, before anything is prepared.
+
+    Raises:
+        MissingPath: no such file.
+    """
+    if not path.is_file():
+        raise MissingPath(
+            f"model.backbone = '{path}' does not exist; set it to a checkpoint of `realmnet train`"
+        )
+
+
 def start_backbone(model: RealMNet, path: Path) -> None:
     """Fill a model's backbone from a checkpoint of any labels; its head stays fresh.
 
@@ -54,6 +66,7 @@ def start_backbone(model: RealMNet, path: Path) -> None:
     Raises:
         MissingPath, IntegrityError, ConfigurationError: no checkpoint of a RealMNet of this size.
     """
+    require_backbone(path)
     source, _ = load_checkpoint(path)
     if source.size != model.size:
         raise ConfigurationError(

@@ -17,6 +17,7 @@ from realmnet_runtime.errors import ConfigurationError
 from realmnet_training.batches import ALONE, in_order
 from realmnet_training.config import BceConfig, FitConfig, Stage
 from realmnet_training.freezing import freeze, hold_still
+from realmnet_training.losses import known_targets
 from realmnet_training.networks import Network
 from realmnet_training.optimiser import build_loss, build_optimiser, build_schedule
 
@@ -111,15 +112,16 @@ class Learner(lightning.LightningModule):
         torch.manual_seed(int(np.random.default_rng(place).integers(2**31)))
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
-        """Loss of one batch.
+        """Loss of one batch; targets that are NaN are unknown.
 
         Raises:
             ConfigurationError: the loss is not finite.
         """
-        images, targets = batch
+        images, given = batch
+        targets, known = known_targets(given)
         logits, _ = self.model(images.contiguous(memory_format=torch.channels_last))
         starting = self.current_epoch < self._stage.bce_epochs
-        loss = (self._first_loss if starting else self._loss)(logits.float(), targets)
+        loss = (self._first_loss if starting else self._loss)(logits.float(), targets, known=known)
         if not torch.isfinite(loss):
             raise ConfigurationError(
                 f"the loss became {loss.item()} in epoch {self.current_epoch + 1} of stage "
@@ -154,8 +156,8 @@ class Learner(lightning.LightningModule):
             distributed.all_gather_object(shares, self._answers)
         answers = in_order(shares, self._evaluated or len(self._answers))
         probabilities = torch.cat([logits for logits, _ in answers]).double().sigmoid().numpy()
-        labels = torch.cat([targets for _, targets in answers]).numpy().astype(np.uint8)
-        self.metrics = multilabel_metrics(labels, probabilities)
+        targets, known = known_targets(torch.cat([given for _, given in answers]))
+        self.metrics = multilabel_metrics(targets.numpy(), probabilities, known=known.numpy())
 
     def configure_optimizers(self) -> Any:  # noqa: ANN401 - Lightning's own type is a wide union
         """AdamW and its schedule, moved at every step."""

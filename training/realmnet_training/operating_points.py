@@ -14,6 +14,7 @@ from realmnet_runtime.labels import LabelSet
 from realmnet_runtime.manifest import OperatingPoint
 
 Floats = NDArray[np.float64]
+Known = NDArray[np.bool_]
 
 _LOG_TEMPERATURE_RANGE: Final = (np.log(0.05), np.log(20.0))
 
@@ -23,6 +24,8 @@ def fit_operating_point(
     labels: NDArray[np.integer],
     label_set: LabelSet,
     fitted_on: str,
+    *,
+    known: Known | None = None,
 ) -> OperatingPoint:
     """Find temperature, then the threshold of highest F1, of each label.
 
@@ -31,12 +34,14 @@ def fit_operating_point(
         labels: (N, L) 0 or 1.
         label_set: names of the L labels.
         fitted_on: what the images are, for the record.
+        known: (N, L) bool; None where all labels are. Each label is fitted on the images of which
+            it is known.
 
     Raises:
         UsageError, ConfigurationError: as `fit_temperatures` and `fit_thresholds`.
     """
-    temperatures = fit_temperatures(logits, labels)
-    thresholds = fit_thresholds(probabilities_of(logits, temperatures), labels)
+    temperatures = fit_temperatures(logits, labels, known=known)
+    thresholds = fit_thresholds(probabilities_of(logits, temperatures), labels, known=known)
     return OperatingPoint(
         temperatures=dict(zip(label_set.names, temperatures.tolist(), strict=True)),
         thresholds=dict(zip(label_set.names, thresholds.tolist(), strict=True)),
@@ -54,36 +59,41 @@ def arrays_of(point: OperatingPoint | None, label_set: LabelSet) -> tuple[Floats
     )
 
 
-def fit_temperatures(logits: NDArray[np.floating], labels: NDArray[np.integer]) -> Floats:
+def fit_temperatures(
+    logits: NDArray[np.floating], labels: NDArray[np.integer], *, known: Known | None = None
+) -> Floats:
     """Find the temperature of each label that makes its probabilities most likely.
 
     Args:
         logits: (N, L) of development images.
         labels: (N, L) 0 or 1.
+        known: (N, L) bool; None where all labels are.
 
     Returns:
-        (L,) from 0.05 to 20; 1 for a label without positives or without negatives.
+        (L,) from 0.05 to 20; 1 for a label without known positives or without known negatives.
 
     Raises:
         UsageError: shapes differ or are empty.
     """
-    _require_alike(logits, labels)
+    stated = _stated(logits, labels, known)
     signed = np.where(labels > 0, -1.0, 1.0) * logits.astype(np.float64)
 
     def cost(log_temperature: float, column: Floats) -> float:
         return float(np.logaddexp(0.0, column * np.exp(-log_temperature)).mean())
 
     temperatures = np.ones(labels.shape[1])
-    for label, column in enumerate(signed.T):
-        if 0 < labels[:, label].sum() < len(labels):
+    for label, (column, rows) in enumerate(zip(signed.T, stated.T, strict=True)):
+        if 0 < labels[rows, label].sum() < rows.sum():
             best: Any = minimize_scalar(
-                cost, bounds=_LOG_TEMPERATURE_RANGE, args=(column,), method="bounded"
+                cost, bounds=_LOG_TEMPERATURE_RANGE, args=(column[rows],), method="bounded"
             )
             temperatures[label] = np.exp(best.x)
     return temperatures
 
 
-def fit_thresholds(probabilities: NDArray[np.floating], labels: NDArray[np.integer]) -> Floats:
+def fit_thresholds(
+    probabilities: NDArray[np.floating], labels: NDArray[np.integer], *, known: Known | None = None
+) -> Floats:
     """Find the threshold of each label with the highest F1.
 
     Every threshold half-way between two neighbouring probabilities is tried; of equal ones the
@@ -92,6 +102,7 @@ def fit_thresholds(probabilities: NDArray[np.floating], labels: NDArray[np.integ
     Args:
         probabilities: (N, L) in [0, 1], after the temperature.
         labels: (N, L) 0 or 1.
+        known: (N, L) bool; None where all labels are.
 
     Returns:
         (L,) in [0, 1].
@@ -100,8 +111,8 @@ def fit_thresholds(probabilities: NDArray[np.floating], labels: NDArray[np.integ
         UsageError: shapes differ or are empty.
         ConfigurationError: a label without positives, for which F1 says nothing.
     """
-    _require_alike(probabilities, labels)
-    absent = np.flatnonzero(labels.sum(axis=0) == 0)
+    stated = _stated(probabilities, labels, known)
+    absent = np.flatnonzero((labels * stated).sum(axis=0) == 0)
     if absent.size:
         raise ConfigurationError(
             f"development data hold no positive of label number {int(absent[0]) + 1}; its "
@@ -109,8 +120,8 @@ def fit_thresholds(probabilities: NDArray[np.floating], labels: NDArray[np.integ
         )
     return np.array(
         [
-            _best_threshold(column.astype(np.float64), truth > 0)
-            for column, truth in zip(probabilities.T, labels.T, strict=True)
+            _best_threshold(column[rows].astype(np.float64), truth[rows] > 0)
+            for column, truth, rows in zip(probabilities.T, labels.T, stated.T, strict=True)
         ]
     )
 
@@ -133,8 +144,15 @@ def probabilities_of(logits: NDArray[np.floating], temperatures: NDArray[np.floa
     return np.asarray(expit(logits.astype(np.float64) / temperatures), np.float64)
 
 
-def _require_alike(scores: NDArray[np.floating], labels: NDArray[np.integer]) -> None:
+def _stated(
+    scores: NDArray[np.floating], labels: NDArray[np.integer], known: Known | None
+) -> Known:
+    """(N, L), which labels are known, after checking that shapes agree."""
+    stated = np.ones(labels.shape, dtype=np.bool_) if known is None else known
     if scores.shape != labels.shape or scores.ndim != 2 or not len(scores):
         raise UsageError(
             f"scores {scores.shape} and labels {labels.shape} must be the same (N, L), N >= 1"
         )
+    if stated.shape != labels.shape:
+        raise UsageError(f"known {stated.shape} must have the labels' shape {labels.shape}")
+    return stated

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from functools import partial
+from typing import Protocol
 
 from torch import Tensor, nn
 from torch.optim import AdamW
@@ -24,13 +24,19 @@ from realmnet_training.losses import (
     two_way_loss,
 )
 
-Loss = Callable[[Tensor, Tensor], Tensor]
+
+class Loss(Protocol):
+    """A loss with its options: of logits (N, L), targets (N, L) and which of them are known."""
+
+    def __call__(self, logits: Tensor, targets: Tensor, *, known: Tensor | None = None) -> Tensor:
+        """Return the scalar loss."""
+
 
 _FIRST_SHARE = 0.01
 
 
 def build_loss(config: LossConfig) -> Loss:
-    """Return the loss of a stage as a function of logits (N, L) and targets (N, L)."""
+    """Return the loss of a stage."""
     if isinstance(config, AsymmetricConfig):
         return partial(
             asymmetric_loss,

@@ -67,7 +67,7 @@ class ResamplingConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def resample(split: Split, config: ResamplingConfig) -> Split:
-    """Resample a training table.
+    """Resample a training table; an unknown label counts as absent and stays unknown.
 
     Returns:
         The table's rows in their order, named as the released one, `train_mlrus-20`. A repeated

@@ -15,8 +15,10 @@ from realmnet_benchmarks.phantoms.dataset import Recipe, write_dataset
 from realmnet_benchmarks.phantoms.hospitals import HOSPITALS, Hospital
 from realmnet_benchmarks.phantoms.population import (
     BALANCED,
+    FREQUENT_PERIPHERAL_SHARES,
     LABEL_COUNTS,
     NATURAL,
+    PERIPHERAL_SHARES,
     Mix,
     draw_population,
 )
@@ -26,9 +28,11 @@ from realmnet_benchmarks.phantoms.window import Window, place_window
 __all__ = [
     "BALANCED",
     "CONFUSERS",
+    "FREQUENT_PERIPHERAL_SHARES",
     "HOSPITALS",
     "LABEL_COUNTS",
     "NATURAL",
+    "PERIPHERAL_SHARES",
     "PERIPHERAL_SIGNS",
     "SIGNS",
     "BorderKind",

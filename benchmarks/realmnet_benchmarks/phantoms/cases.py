@@ -94,6 +94,11 @@ class PhantomCase:
         return tuple(int(name in self.labels) for name in SIGNS)
 
     @property
+    def peripheral_row(self) -> tuple[int, ...]:
+        """The peripheral labels as five zeros and ones: without any sign, then the signs."""
+        return (int(not self.peripheral), *(int(s in self.peripheral) for s in PERIPHERAL_SIGNS))
+
+    @property
     def stem(self) -> str:
         """File name without its ending, in the style of the released names."""
         return f"{self.identity}_{self.eye}_2000-01-01_{self.image + 1}"

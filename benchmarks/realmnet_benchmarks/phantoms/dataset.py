@@ -24,11 +24,12 @@ from typing import Final
 import cv2
 import msgspec
 
+from realmnet_benchmarks.phantoms.answers import label_rows
 from realmnet_benchmarks.phantoms.cases import SIGNS, PhantomCase
 from realmnet_benchmarks.phantoms.render import render
 from realmnet_benchmarks.phantoms.window import place_window
 from realmnet_runtime.errors import ConfigurationError, OutputError
-from realmnet_runtime.labels import PSMM
+from realmnet_runtime.labels import PSMM, LabelSet
 
 RENDERER_VERSION: Final = 1
 """Raised when equal cases come to look different."""
@@ -37,7 +38,7 @@ TRAINING_TABLE: Final = "MYOPIA/MYOPIA.csv"
 Progress = Callable[[int, int], None]
 
 
-class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """What a folder of phantoms is made of.
 
     Attributes:
@@ -46,6 +47,8 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         width: columns of each picture.
         quality: JPEG quality, 1..100.
         cases: sha256 over all cases of all splits.
+        labels: name of the label set of the tables.
+        unknown_share: share of the label cells that are left unknown.
     """
 
     renderer: int
@@ -53,6 +56,8 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     width: int
     quality: int
     cases: str
+    labels: str = PSMM.name
+    unknown_share: float = 0.0
 
 
 def write_dataset(
@@ -64,6 +69,8 @@ def write_dataset(
     quality: int = 94,
     workers: int = 1,
     progress: Progress | None = None,
+    label_set: LabelSet = PSMM,
+    unknown_share: float = 0.0,
 ) -> Path:
     """Render cases into a data set of the released layout, or finish a write that was interrupted.
 
@@ -76,6 +83,9 @@ def write_dataset(
         quality: JPEG quality, 1..100.
         workers: processes that render; 1 renders in this one.
         progress: called with (pictures there, pictures in all) after each of them.
+        label_set: of the tables, PSMM's or the peripheral one.
+        unknown_share: share of the cells of the peripheral labels that are left empty, 0 to below
+            1; which ones follows from the cases.
 
     Returns:
         The folder `datasets/PSMM` under `root`.
@@ -86,16 +96,19 @@ def write_dataset(
         OutputError: something could not be written. What was whole before still is.
     """
     _check(splits, quality, workers)
+    tables = {name: label_rows(cases, label_set, unknown_share) for name, cases in splits.items()}
     home = Path(root) / "datasets" / "PSMM"
     every = [case for cases in splits.values() for case in cases]
-    recipe = Recipe(RENDERER_VERSION, height, width, quality, _digest(splits))
+    recipe = Recipe(
+        RENDERER_VERSION, height, width, quality, _digest(splits), label_set.name, unknown_share
+    )
     try:
         (home / "JPEGImages").mkdir(parents=True, exist_ok=True)
         _agree(home / "phantom_recipe.json", recipe)
         _write_pictures(home / "JPEGImages", every, recipe, workers, progress)
-        for name, cases in splits.items():
+        for name, rows in tables.items():
             table = TRAINING_TABLE if name == "train" else f"{name}.csv"
-            _write_table(home / "ImageSets" / "Main" / table, _label_rows(cases))
+            _write_table(home / "ImageSets" / "Main" / table, rows)
         _write_table(home / "phantom_truth.csv", _truth_rows(splits, height, width))
     except OSError as error:
         raise OutputError(
@@ -210,12 +223,6 @@ def _write_eye(job: _Job) -> int:
         )
         _replace(folder / f"{case.stem}.jpg", coded.tobytes())
     return len(cases)
-
-
-def _label_rows(cases: Sequence[PhantomCase]) -> Iterator[list[str]]:
-    yield [*PSMM.codes, "filename", "ID"]
-    for case in cases:
-        yield [*(f"{value:.1f}" for value in case.row), f"{case.stem}.jpg", case.identity]
 
 
 def _truth_rows(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -36,7 +36,12 @@ LABEL_COUNTS: Final[dict[tuple[str, str], int]] = {
 FELLOW_AGREES: Final = 0.75
 """Share of patients whose second eye is given the label set of the first."""
 
-_PERIPHERAL_SHARE: Final = dict(zip(PERIPHERAL_SIGNS, (0.12, 0.08, 0.05, 0.08), strict=True))
+PERIPHERAL_SHARES: Final = dict(zip(PERIPHERAL_SIGNS, (0.12, 0.08, 0.05, 0.08), strict=True))
+"""Share of eyes with each sign of the periphery, where these signs only distract."""
+
+FREQUENT_PERIPHERAL_SHARES: Final = dict.fromkeys(PERIPHERAL_SIGNS, 0.3)
+"""Shares where these signs are the labels: about a quarter of the eyes has none."""
+
 _CONFUSER_SHARE: Final = {
     "drusen": 0.12,
     "bright_pole": 0.15,
@@ -90,6 +95,7 @@ def draw_population(
     *,
     images_per_patient: int = 4,
     first_patient: int = 0,
+    peripheral_shares: Mapping[str, float] = PERIPHERAL_SHARES,
 ) -> tuple[PhantomCase, ...]:
     """Draw synthetic patients and all their pictures.
 
@@ -106,6 +112,8 @@ def draw_population(
         images_per_patient: >= 1; 1 photographs the right eye only.
         first_patient: number of the first patient. Splits of one data set need ranges that do
             not overlap.
+        peripheral_shares: share of eyes with each of `PERIPHERAL_SIGNS`, 0..1, none where it is
+            left out; each is drawn on its own and changes nothing else.
 
     Returns:
         Cases, patient by patient, right eye before left.
@@ -131,7 +139,11 @@ def draw_population(
             labels = label_sets[index * len(eyes) + number]
             own = stream(seed, "eye", index, number)
             severity = _severity(own, labels, shared)
-            peripheral = tuple(k for k, p in _PERIPHERAL_SHARE.items() if own.uniform() < p)
+            peripheral = tuple(
+                sign
+                for sign in PERIPHERAL_SIGNS
+                if own.uniform() < peripheral_shares.get(sign, 0.0)
+            )
             confusers = _confusers(own, labels)
             count = (images_per_patient + (1 - number)) // 2 if len(eyes) == 2 else 1
             for image in range(count):

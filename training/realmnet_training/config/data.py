@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
 
+from realmnet_benchmarks.sheets import mask_fault
 from realmnet_runtime.errors import ConfigurationError
 from realmnet_runtime.labels import LABEL_SETS, LabelSet
 from realmnet_runtime.suggestions import nearest
@@ -26,6 +27,8 @@ class DataConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             of a larger one.
         resampling: of the training images, after `share`.
         label_set: meaning of the label columns.
+        unknown_labels: `mask` trains and measures on the known labels of rows of which some are
+            not; for labels that may co-occur.
     """
 
     train: str = "train"
@@ -36,6 +39,7 @@ class DataConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     share: Annotated[float, Meta(gt=0.0, le=1.0)] = 1.0
     resampling: ResamplingConfig | None = None
     label_set: str = "psmm"
+    unknown_labels: Literal["refuse", "mask"] = "refuse"
 
     def __post_init__(self) -> None:
         if self.label_set not in LABEL_SETS:
@@ -43,6 +47,8 @@ class DataConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 f"data.label_set = '{self.label_set}'; there are {', '.join(LABEL_SETS)}"
                 f"{nearest(self.label_set, LABEL_SETS)}"
             )
+        if self.unknown_labels == "mask" and (refusal := mask_fault(self.labels)):
+            raise ConfigurationError(f"data.{refusal}")
         if self.protocol is None:
             if self.run is not None or self.sources:
                 raise ConfigurationError(

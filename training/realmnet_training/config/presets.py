@@ -55,6 +55,7 @@ PRESETS: Final = (
     "deit_b",
     "demonstration",
     "efficientnet_b4",
+    "peripheral",
     "phantoms_21m",
     "realmnet",
     "realmnet_max",
