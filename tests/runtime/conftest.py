@@ -24,8 +24,6 @@ from realmnet_runtime.manifest import (
 from realmnet_runtime.preprocess import PreprocessSpec, preprocess, tensor_digest
 from realmnet_runtime.writer import write_bundle
 
-# Tests assert what is answered, never how fast: this machine may be busy.
-
 SIZE = 64
 LABELS = 7
 TEMPERATURE = 1.7
