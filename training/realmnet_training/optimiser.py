@@ -30,6 +30,7 @@ class Loss(Protocol):
 
     def __call__(self, logits: Tensor, targets: Tensor, *, known: Tensor | None = None) -> Tensor:
         """Return the scalar loss."""
+        ...
 
 
 _FIRST_SHARE = 0.01

@@ -36,10 +36,12 @@ LABEL_COUNTS: Final[dict[tuple[str, str], int]] = {
 FELLOW_AGREES: Final = 0.75
 """Share of patients whose second eye is given the label set of the first."""
 
-PERIPHERAL_SHARES: Final = dict(zip(PERIPHERAL_SIGNS, (0.12, 0.08, 0.05, 0.08), strict=True))
+PERIPHERAL_SHARES: Final[dict[str, float]] = dict(
+    zip(PERIPHERAL_SIGNS, (0.12, 0.08, 0.05, 0.08), strict=True)
+)
 """Share of eyes with each sign of the periphery, where these signs only distract."""
 
-FREQUENT_PERIPHERAL_SHARES: Final = dict.fromkeys(PERIPHERAL_SIGNS, 0.3)
+FREQUENT_PERIPHERAL_SHARES: Final[dict[str, float]] = dict.fromkeys(PERIPHERAL_SIGNS, 0.3)
 """Shares where these signs are the labels: about a quarter of the eyes has none."""
 
 _CONFUSER_SHARE: Final = {
