@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 _SECONDS_BETWEEN_LINES: Final = 15.0
 
 Report = Callable[[int, int], None]
+NotedReport = Callable[[int, int, str], None]
 
 
 @contextmanager
@@ -23,13 +24,34 @@ def reporting(what: str) -> Iterator[Report]:
     Args:
         what: the things counted, for example `pictures`.
     """
-    if not sys.stderr.isatty():
+    if not on_terminal():
         yield _Lines(what)
         return
-    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(what)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+    with bar(what) as update:
+        yield lambda done, total: update(done, total, "")
+
+
+def on_terminal() -> bool:
+    """Whether stderr is a terminal, which a bar can move on."""
+    return sys.stderr.isatty()
+
+
+@contextmanager
+def bar(what: str) -> Iterator[NotedReport]:
+    """Give a function of (done, total, note) that moves a bar; other lines appear above it.
+
+    Args:
+        what: the things counted; the note follows it.
+    """
+    described = TextColumn("{task.description}", markup=False)
+    columns = (described, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(what, total=None)
+
+        def update(done: int, total: int, note: str) -> None:
+            progress.update(task, completed=done, total=total, description=what + note)
+
+        yield update
 
 
 class _Lines:

@@ -44,8 +44,12 @@ def train(
         bool, typer.Option("--dry-run", help="Print the resolved preset as JSON and stop.")
     ] = False,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Continue the run in OUT after its last whole epoch.")
+        bool, typer.Option("--resume", help="Continue the run in OUT after the last point it kept.")
     ] = False,
+    mlflow: Annotated[
+        str | None,
+        typer.Option(metavar="URI", help="Folder or server that tracks the run with MLflow."),
+    ] = None,
 ) -> None:
     """Train a model; research use only, not a medical device."""
     chosen = load_preset(preset, changes or ())
@@ -57,7 +61,8 @@ def train(
         return
     if data is None or out is None:
         raise typer.BadParameter("--data and --out are needed unless --dry-run is given")
-    typer.echo(str(train_preset(chosen, data, out, resume=resume, cache=cache)))
+    found = train_preset(chosen, data, out, resume=resume, cache=cache, tracking=mlflow)
+    typer.echo(str(found))
 
 
 def shorten(preset: Preset) -> Preset:

@@ -13,15 +13,17 @@ import msgspec
 import torch
 
 from realmnet_benchmarks.metrics import multilabel_metrics
-from realmnet_benchmarks.records import read_psmm
+from realmnet_benchmarks.records import Records, read_psmm
 from realmnet_benchmarks.splits import Split
 from realmnet_runtime.errors import ConfigurationError
 from realmnet_runtime.manifest import OperatingPoint
 from realmnet_training.checkpoint import save_checkpoint
 from realmnet_training.config import Preset
 from realmnet_training.evaluation import compute_logits
+from realmnet_training.faults import in_one_line
 from realmnet_training.initial import build_model, require_backbone
-from realmnet_training.keeper import EpochKeeper, describe_checkpoint, say
+from realmnet_training.journal import Journal
+from realmnet_training.keeper import EpochKeeper, describe_checkpoint
 from realmnet_training.learner import Learner, share_of
 from realmnet_training.loaders import Loaders
 from realmnet_training.networks import Network
@@ -35,13 +37,20 @@ from realmnet_training.prepared import (
 )
 from realmnet_training.processes import is_first_process
 from realmnet_training.run_folder import RunFolder, plain_metrics
-from realmnet_training.selection import select_tables, tables_that_hold
+from realmnet_training.selection import Selection, select_tables, tables_that_hold
+from realmnet_training.tracking import require_mlflow, tracked
 
 _PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed"}
 
 
 def train_preset(
-    preset: Preset, data: Path, out: Path, *, resume: bool = False, cache: Path | None = None
+    preset: Preset,
+    data: Path,
+    out: Path,
+    *,
+    resume: bool = False,
+    cache: Path | None = None,
+    tracking: str | None = None,
 ) -> Path:
     """Train a preset on a data set in the released layout.
 
@@ -49,51 +58,66 @@ def train_preset(
         preset: what to train.
         data: root of the data set.
         out: folder of the run.
-        resume: continue the run in `out` after its last whole epoch.
+        resume: continue the run in `out` after the last point it kept.
         cache: folder of prepared pictures; `out / cache` where None.
+        tracking: MLflow's tracking URI, which gets settings, metrics and files; None for none.
 
     Returns:
         Path of the checkpoint, with operating points found on the development table.
 
     Raises:
-        MissingPath, UsageError, OutputError: of the data set or the run's folder.
-        ConfigurationError: a label absent from training, a loss that is not finite.
+        MissingPath, UsageError, OutputError: of the data set, the run's folder or the store.
+        ConfigurationError: a label absent from training, a loss that is not finite, too little
+            memory for a step or for the processes that load images.
+        KeyboardInterrupt: the run was interrupted or asked to end; it can be resumed.
     """
     if preset.model.backbone is not None and not resume:
         require_backbone(Path(preset.model.backbone))
     records = read_psmm(data, preset.data.labels, preset.data.unknown_labels)
     selection = select_tables(preset.data, records, preset.fit.seed)
-    splits = [selection.train]
-    if selection.development is not None:
-        splits.append(selection.development)
-    for split in splits:
+    for split in _splits_of(selection):
         require_all_labels(split)
+    if tracking is not None:
+        require_mlflow()
     folder, first = RunFolder(out), is_first_process()
     if first:
-        folder.open(preset, resume=resume)
+        folder.open(preset, resume=resume, decisive=Preset.decisive)
     _quieten()
     if preset.fit.threads:
         torch.set_num_threads(preset.fit.threads)
-    workers = max(1, preset.fit.workers, preset.fit.threads)
-    make = prepare_split if first else await_split
-    whole = [
-        make(table, preset.preprocess, cache or folder.cache, workers)
-        for table in tables_that_hold(records, splits)
-    ]
-    train, *development = (choose_prepared(split, whole) for split in splits)
-    tables = Tables(train, development[0] if development else None)
-    if first:
-        _say_what_was_refused(tables)
-    model = _fit_stages(preset, tables, folder, resume=resume)
-    if first:
-        _finish(preset, tables, folder, model)
+    with tracked(preset, tracking if first else None, folder.tracking) as tracker:
+        tables = _prepare(preset, records, selection, cache or folder.cache)
+        journal = Journal(folder, preset, tables, tracker)
+        if first:
+            _say_what_is_trained_on(tables, journal)
+        model = _fit_stages(preset, tables, journal, resume=resume)
+        if first:
+            _finish(preset, tables, folder, model)
+            journal.close()
     return folder.checkpoint
 
 
-def _say_what_was_refused(tables: Tables) -> None:
+def _splits_of(selection: Selection) -> list[Split]:
+    return [selection.train, *filter(None, [selection.development])]
+
+
+def _prepare(preset: Preset, records: Records, selection: Selection, cache: Path) -> Tables:
+    splits = _splits_of(selection)
+    workers = max(1, preset.fit.workers, preset.fit.threads)
+    make = prepare_split if is_first_process() else await_split
+    whole = [
+        make(table, preset.preprocess, cache, workers)
+        for table in tables_that_hold(records, splits)
+    ]
+    train, *development = (choose_prepared(split, whole) for split in splits)
+    return Tables(train, development[0] if development else None)
+
+
+def _say_what_is_trained_on(tables: Tables, journal: Journal) -> None:
     for prepared in filter(None, (tables.train, tables.development)):
+        journal.say(f"{prepared.split.name}: {len(prepared.split):,} images")
         if prepared.refused:
-            say(
+            journal.say(
                 f"{prepared.split.name}: {len(prepared.refused)} images left out; "
                 f"the first: {prepared.refused[0]}"
             )
@@ -114,12 +138,13 @@ def require_all_labels(split: Split) -> None:
         )
 
 
-def _fit_stages(preset: Preset, tables: Tables, folder: RunFolder, *, resume: bool) -> Network:
-    fit = preset.fit
+def _fit_stages(preset: Preset, tables: Tables, journal: Journal, *, resume: bool) -> Network:
+    fit, folder = preset.fit, journal.folder
     torch.manual_seed(fit.seed)
     kept = _kept_place(folder) if resume else None
     if kept is not None and is_first_process():
         folder.forget_metrics_after(kept.epochs)
+        journal.say(f"resumed after epoch {kept.epochs} and {kept.batches} batches")
     state: dict[str, torch.Tensor] | None = None
     model: Network | None = None
     epochs_before = 0
@@ -130,7 +155,7 @@ def _fit_stages(preset: Preset, tables: Tables, folder: RunFolder, *, resume: bo
                 model,
                 preset,
                 tables,
-                folder,
+                journal,
                 number=number,
                 epochs_before=epochs_before,
                 start=state,
@@ -148,7 +173,7 @@ def _fit_stage(
     model: Network,
     preset: Preset,
     tables: Tables,
-    folder: RunFolder,
+    journal: Journal,
     *,
     number: int,
     epochs_before: int,
@@ -175,7 +200,7 @@ def _fit_stage(
             EpochKeeper(
                 preset,
                 tables,
-                folder,
+                journal,
                 number=number,
                 epochs_before=epochs_before,
                 first_batch=batches_done,
@@ -198,15 +223,14 @@ def _fit_stage(
     if start is not None:
         learner.load_weights(start)
     learner.to(memory_format=torch.channels_last)
-    trainer.fit(
-        learner,
-        train,
-        None if development is None else loaders.evaluation(development),
-        ckpt_path=str(folder.resume) if kept else None,
-        weights_only=True,
-    )
-    if trainer.interrupted:
-        raise KeyboardInterrupt
+    with in_one_line(fit, number):
+        trainer.fit(
+            learner,
+            train,
+            None if development is None else loaders.evaluation(development),
+            ckpt_path=str(journal.folder.resume) if kept else None,
+            weights_only=True,
+        )
     return learner
 
 

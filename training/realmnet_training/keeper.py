@@ -1,8 +1,8 @@
-"""What is written while training: metrics, checkpoint, resume files, lines of progress."""
+"""What is kept while training: metrics, checkpoint, resume files; and its progress."""
 
 from __future__ import annotations
 
-import sys
+import contextlib
 import time
 from typing import Any, Final
 
@@ -11,20 +11,23 @@ import msgspec
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
+from realmnet_benchmarks.progress import NotedReport, bar, on_terminal
 from realmnet_runtime.files import cannot_write, temporary_beside
 from realmnet_training.checkpoint import CheckpointFacts, architecture_of, save_checkpoint
 from realmnet_training.config import Preset
 from realmnet_training.evaluation import facts_of
+from realmnet_training.journal import Journal
 from realmnet_training.learner import Learner
 from realmnet_training.networks import Network
 from realmnet_training.prepared import Tables
-from realmnet_training.run_folder import RunFolder, plain_metrics, software_facts
+from realmnet_training.run_folder import plain_metrics, software_facts
 
 _SECONDS_BETWEEN_LINES: Final = 30.0
+_SECONDS_BETWEEN_MOVES: Final = 0.5
 
 
 class EpochKeeper(Callback):
-    """Prints progress; writes metrics, checkpoint and resume file at the end of every epoch.
+    """Shows progress; writes metrics, checkpoint and resume file at the end of every epoch.
 
     With `fit.keep_every`, a resume file also after every so many steps. Of several processes the
     first alone writes, but all take part in gathering what is written.
@@ -34,7 +37,7 @@ class EpochKeeper(Callback):
         self,
         preset: Preset,
         tables: Tables,
-        folder: RunFolder,
+        journal: Journal,
         *,
         number: int,
         epochs_before: int,
@@ -42,17 +45,27 @@ class EpochKeeper(Callback):
     ) -> None:
         self._preset = preset
         self._tables = tables
-        self._folder = folder
+        self._journal = journal
+        self._folder = journal.folder
         self._number = number
         self._epochs_before = epochs_before
         self._begun = self._last_line = time.monotonic()
         self._begun_at = first_batch
+        self._open = contextlib.ExitStack()
+        self._bar: NotedReport | None = None
 
     def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: object) -> None:
         """Start the clock."""
         del trainer, pl_module
         self._begun = self._last_line = time.monotonic()
         self._begun_at = 0
+
+    def on_exception(
+        self, trainer: lightning.Trainer, pl_module: object, exception: BaseException
+    ) -> None:
+        """Take the bar away, so that what is said next has the line for itself."""
+        del trainer, pl_module, exception
+        self._take_bar_away()
 
     def on_train_batch_end(
         self,
@@ -66,20 +79,35 @@ class EpochKeeper(Callback):
         del batch
         if isinstance(pl_module, Learner):
             self._keep_inside_epoch(trainer, pl_module, batch_idx + 1)
-        now = time.monotonic()
-        if not trainer.is_global_zero or now - self._last_line < _SECONDS_BETWEEN_LINES:
+        if trainer.is_global_zero:
+            self._show(trainer, outputs, batch_idx + 1)
+
+    def _show(self, trainer: lightning.Trainer, outputs: object, done: int) -> None:
+        """Move the bar, or print a line; seldom, since reading the loss waits for the GPU."""
+        steps, now = int(trainer.num_training_batches), time.monotonic()
+        if self._bar is None and on_terminal():
+            self._bar = self._open.enter_context(bar(self._where(trainer)))
+        pause = _SECONDS_BETWEEN_LINES if self._bar is None else _SECONDS_BETWEEN_MOVES
+        if now - self._last_line < pause:
             return
         self._last_line = now
-        steps = int(trainer.num_training_batches)
-        rate = (now - self._begun) / (batch_idx + 1 - self._begun_at)
-        say(
-            f"{self._where(trainer)} step {batch_idx + 1} of {steps}, "
+        if self._bar is not None:
+            self._bar(done, steps, f", loss {_loss_of(outputs):.3f}")
+            return
+        rate = (now - self._begun) / (done - self._begun_at)
+        self._journal.say(
+            f"{self._where(trainer)} step {done} of {steps}, "
             f"loss {_loss_of(outputs):.3f}, {rate:.2f} s a step, "
-            f"about {rate * (steps - batch_idx - 1):.0f} s left in the epoch"
+            f"about {rate * (steps - done):.0f} s left in the epoch"
         )
+
+    def _take_bar_away(self) -> None:
+        self._open.close()
+        self._bar = None
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: object) -> None:
         """Write metrics, checkpoint and resume file."""
+        self._take_bar_away()
         if not isinstance(pl_module, Learner):
             return
         if trainer.is_global_zero:
@@ -93,7 +121,7 @@ class EpochKeeper(Callback):
     ) -> None:
         epoch = self._epoch(trainer)
         seconds = time.monotonic() - self._begun
-        self._folder.append_metrics(
+        self._journal.write_epoch(
             {
                 "stage": self._number + 1,
                 "epoch": epoch,
@@ -112,7 +140,7 @@ class EpochKeeper(Callback):
                 f"AUROC {metrics['auroc_macro']:.4f}, F1 {metrics['f1_macro']:.4f}"
             )
         )
-        say(
+        self._journal.say(
             f"{self._where(trainer)} done in {seconds:.0f} s, loss {learner.mean_loss:.3f}, "
             f"{development}"
         )
@@ -177,12 +205,6 @@ def describe_checkpoint(
         development_metrics=metrics,
         software=software_facts(),
     )
-
-
-def say(line: str) -> None:
-    """Print a line of progress on stderr."""
-    sys.stderr.write(line + "\n")
-    sys.stderr.flush()
 
 
 def _loss_of(outputs: object) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import cv2
 import torch
 from torch.utils.data import DataLoader
 
@@ -53,5 +54,12 @@ class Loaders:
             collate_fn=BatchMixer(mix, fit.seed),
             num_workers=fit.workers,
             persistent_workers=fit.workers > 0,
+            worker_init_fn=_alone_on_its_core,
             pin_memory=torch.cuda.is_available(),
         )
+
+
+def _alone_on_its_core(worker: int) -> None:
+    """OpenCV would start as many threads in each worker as there are cores; torch starts one."""
+    del worker
+    cv2.setNumThreads(1)

@@ -1,12 +1,13 @@
-"""The folder of one training run: preset, environment, metrics, checkpoint, resume file."""
+"""The folder of one training run: preset, environment, log, metrics, checkpoint, resume file."""
 
 from __future__ import annotations
 
 import importlib.metadata
 import os
 import platform
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 import numpy as np
@@ -15,6 +16,8 @@ from realmnet_runtime import __version__
 from realmnet_runtime.errors import ConfigurationError, UsageError
 from realmnet_runtime.files import cannot_write, write_atomically
 from realmnet_runtime.structs import decode_json
+
+P = TypeVar("P", bound=msgspec.Struct)
 
 _LIBRARIES: Final = (
     "torch",
@@ -38,13 +41,30 @@ class RunFolder:
         self.root = root
         self.preset = root / "preset.json"
         self.environment = root / "environment.json"
+        self.log = root / "log.txt"
         self.metrics = root / "metrics.jsonl"
+        self.curves = root / "curves.png"
         self.checkpoint = root / "checkpoint.safetensors"
         self.resume = root / "resume.ckpt"
         self.cache = root / "cache"
+        self.tracking = root / "mlflow.txt"
+        """Identifier of the run in a tracking store."""
 
-    def open(self, preset: msgspec.Struct, *, resume: bool) -> None:
+    @property
+    def results(self) -> tuple[Path, ...]:
+        """What a finished run leaves and a tracking store takes a copy of."""
+        kept = (self.preset, self.environment, self.log, self.metrics, self.curves)
+        return (*(path for path in kept if path.is_file()), self.checkpoint)
+
+    def open(
+        self, preset: P, *, resume: bool, decisive: Callable[[P], object] = lambda preset: preset
+    ) -> None:
         """Begin or continue a run.
+
+        Args:
+            preset: of the run.
+            resume: whether to continue it.
+            decisive: what of a preset must be as it was when the run was begun.
 
         Raises:
             UsageError: a run is already there, or there is none to continue.
@@ -60,7 +80,8 @@ class RunFolder:
                 "--out"
             )
         if resume:
-            if decode_json(self.preset.read_bytes(), type(preset), str(self.preset)) != preset:
+            begun_with = decode_json(self.preset.read_bytes(), type(preset), str(self.preset))
+            if decisive(begun_with) != decisive(preset):
                 raise ConfigurationError(
                     f"the run in '{self.root}' was begun with another preset ({self.preset.name}); "
                     "give the same preset and the same --set"
@@ -79,12 +100,21 @@ class RunFolder:
         Raises:
             OutputError: the file cannot be written.
         """
-        if not self.metrics.is_file():
-            return
-        lines = self.metrics.read_bytes().splitlines(keepends=True)
+        lines = self._metrics_lines()
         kept = [line for line in lines if msgspec.json.decode(line)["epoch"] <= epochs]
-        if len(kept) < len(lines):
+        if self.metrics.is_file() and self.metrics.read_bytes() != b"".join(kept):
             write_atomically(self.metrics, b"".join(kept))
+
+    def read_metrics(self) -> list[dict[str, Any]]:
+        """Lines of the metrics so far, one an epoch."""
+        return [msgspec.json.decode(line) for line in self._metrics_lines()]
+
+    def _metrics_lines(self) -> list[bytes]:
+        """Whole lines; one that a full disk or a power cut tore is left out."""
+        if not self.metrics.is_file():
+            return []
+        lines = self.metrics.read_bytes().splitlines(keepends=True)
+        return [line for line in lines if line.endswith(b"\n")]
 
     def append_metrics(self, line: dict[str, Any]) -> None:
         """Add one line of JSON to the metrics.
@@ -92,11 +122,15 @@ class RunFolder:
         Raises:
             OutputError: the file cannot be written.
         """
-        try:
-            with self.metrics.open("ab") as file:
-                file.write(msgspec.json.encode(line, enc_hook=_plain) + b"\n")
-        except OSError as error:
-            raise cannot_write(self.metrics, error) from error
+        _append(self.metrics, msgspec.json.encode(line, enc_hook=_plain) + b"\n")
+
+    def append_log(self, line: str) -> None:
+        """Add one line of text to the log.
+
+        Raises:
+            OutputError: the file cannot be written.
+        """
+        _append(self.log, f"{line}\n".encode())
 
 
 def plain_metrics(metrics: object) -> dict[str, Any]:
@@ -119,6 +153,14 @@ def machine_facts() -> dict[str, str]:
         "system": platform.system(),
         "cores": str(os.cpu_count() or 1),
     }
+
+
+def _append(path: Path, content: bytes) -> None:
+    try:
+        with path.open("ab") as file:
+            file.write(content)
+    except OSError as error:
+        raise cannot_write(path, error) from error
 
 
 def _pretty(content: object) -> bytes:

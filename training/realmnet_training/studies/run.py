@@ -20,7 +20,7 @@ from realmnet_training.checkpoint import load_network, read_facts
 from realmnet_training.config import Preset
 from realmnet_training.evaluation import compute_logits
 from realmnet_training.fit import train_preset
-from realmnet_training.keeper import say
+from realmnet_training.journal import say
 from realmnet_training.prepared import choose_prepared, prepare_split
 from realmnet_training.processes import is_first_process
 from realmnet_training.run_folder import RunFolder
