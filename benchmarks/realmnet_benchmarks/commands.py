@@ -10,7 +10,7 @@ import msgspec
 import typer
 
 from realmnet_benchmarks.accuracy_tables import align
-from realmnet_benchmarks.intake_commands import check, prepare, usable_cores
+from realmnet_benchmarks.intake.commands import check, prepare, usable_cores
 from realmnet_benchmarks.phantom_splits import LabelsName, MixName, SplitPlan, draw_splits
 from realmnet_benchmarks.phantoms import write_dataset
 from realmnet_benchmarks.progress import reporting

@@ -26,7 +26,7 @@ from realmnet_runtime.bundle import Bundle
 from realmnet_runtime.cli.outputs import require_writable_file
 from realmnet_runtime.errors import ConfigurationError
 from realmnet_training.checkpoint import load_checkpoint
-from realmnet_training.prepared import prepare_split
+from realmnet_training.pictures.prepared import prepare_split
 
 CheckpointOption = Annotated[Path, typer.Option(help="Folder or file of `realmnet train`.")]
 DataOption = Annotated[Path, typer.Option(help="Data set in the released PSMM layout.")]

@@ -8,7 +8,7 @@ import numpy.typing as npt
 from realmnet_runtime.errors import UsageError
 from realmnet_runtime.labels import LabelSet
 from realmnet_runtime.manifest import OperatingPoint
-from realmnet_training.operating_points import fit_temperatures, probabilities_of
+from realmnet_training.measuring.operating_points import fit_temperatures, probabilities_of
 
 Floats = npt.NDArray[np.float64]
 

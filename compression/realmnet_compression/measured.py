@@ -19,7 +19,7 @@ from realmnet_compression.recipe import Limits, VariantPlan
 from realmnet_runtime.errors import GateFailed
 from realmnet_runtime.labels import LabelSet
 from realmnet_runtime.manifest import Evidence, OperatingPoint
-from realmnet_training.operating_points import arrays_of
+from realmnet_training.measuring.operating_points import arrays_of
 
 REFERENCE: Final = "fp32-reference"
 """Name of the FP32 file in onnxruntime, from which every variant was made."""

@@ -12,7 +12,7 @@ from realmnet_compression.answers import RawAnswers
 from realmnet_runtime.errors import GateFailed
 from realmnet_runtime.labels import LabelSet
 from realmnet_runtime.manifest import OperatingPoint
-from realmnet_training.operating_points import arrays_of, probabilities_of
+from realmnet_training.measuring.operating_points import arrays_of, probabilities_of
 
 FP32_TOLERANCE: Final = 1e-4
 """Largest difference between FP32 in an engine and FP32 in torch, any logit or score."""

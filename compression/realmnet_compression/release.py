@@ -49,10 +49,10 @@ from realmnet_runtime.manifest import (
 )
 from realmnet_runtime.writer import SUFFIX, write_bundle
 from realmnet_training.checkpoint import CheckpointFacts, load_checkpoint
+from realmnet_training.fitting.run_folder import RunFolder
+from realmnet_training.measuring.operating_points import arrays_of, fit_operating_point
 from realmnet_training.model import RealMNet
-from realmnet_training.operating_points import arrays_of, fit_operating_point
-from realmnet_training.prepared import PreparedSplit, prepare_split
-from realmnet_training.run_folder import RunFolder
+from realmnet_training.pictures.prepared import PreparedSplit, prepare_split
 
 _WORKERS: Final = 2
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realmnet_benchmarks.column_map import ColumnMap, read_column_map
-from realmnet_benchmarks.hospital_tables import examine_hospital_table, read_hospital_table
+from realmnet_benchmarks.intake.column_map import ColumnMap, read_column_map
+from realmnet_benchmarks.intake.hospital_tables import examine_hospital_table, read_hospital_table
 from realmnet_benchmarks.splits import Split
 from realmnet_benchmarks.tables import examine_table, read_table, write_table
 from realmnet_runtime.errors import ConfigurationError, MissingPath

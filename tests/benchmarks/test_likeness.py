@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.spatial.distance import pdist, squareform
 
-from realmnet_benchmarks.likeness import HASH_BITS, NEAR_BITS, near_pairs, perceptual_hash
+from realmnet_benchmarks.intake.likeness import HASH_BITS, NEAR_BITS, near_pairs, perceptual_hash
 from realmnet_benchmarks.phantoms import draw_population, render
 from realmnet_runtime.images import read_image
 

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from realmnet_benchmarks.intake import read_intake
-from realmnet_benchmarks.prepared_set import prepare_data
+from realmnet_benchmarks.intake.prepared_set import prepare_data
+from realmnet_benchmarks.intake.reading import read_intake
 from realmnet_benchmarks.records import read_psmm
 from realmnet_runtime.cli import main
 from realmnet_runtime.errors import ImageRefused

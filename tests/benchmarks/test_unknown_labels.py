@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 from sklearn import metrics as sk
 
 from realmnet_benchmarks.bootstrap import metric_intervals
-from realmnet_benchmarks.column_map import ColumnMap, LabelColumn
-from realmnet_benchmarks.data_check import check_data
-from realmnet_benchmarks.data_check_tables import check_table
-from realmnet_benchmarks.hospital_tables import read_hospital_table
-from realmnet_benchmarks.intake import read_intake
-from realmnet_benchmarks.intake_commands import check
+from realmnet_benchmarks.intake.column_map import ColumnMap, LabelColumn
+from realmnet_benchmarks.intake.commands import check
+from realmnet_benchmarks.intake.data_check import check_data
+from realmnet_benchmarks.intake.data_check_tables import check_table
+from realmnet_benchmarks.intake.hospital_tables import read_hospital_table
+from realmnet_benchmarks.intake.prepared_set import prepare_data
+from realmnet_benchmarks.intake.reading import read_intake
 from realmnet_benchmarks.metrics import MultilabelMetrics, multilabel_metrics
-from realmnet_benchmarks.prepared_set import prepare_data
 from realmnet_benchmarks.records import read_psmm
 from realmnet_benchmarks.splits import Split
 from realmnet_benchmarks.tables import read_table, write_table

@@ -19,7 +19,7 @@ from realmnet_compression.calibration import (
 from realmnet_runtime.errors import ConfigurationError, UsageError
 from realmnet_runtime.labels import PSMM
 from realmnet_runtime.preprocess import PreprocessSpec, to_tensor
-from realmnet_training.prepared import PreparedSplit
+from realmnet_training.pictures.prepared import PreparedSplit
 
 
 def table(labels: np.ndarray, name: str = "val", sources: tuple[str, ...] = ("A", "B")) -> Split:

@@ -28,11 +28,11 @@ from realmnet_training.checkpoint import (
     load_checkpoint,
     save_checkpoint,
 )
-from realmnet_training.evaluation import compute_logits, facts_of
 from realmnet_training.losses import binary_cross_entropy
+from realmnet_training.measuring.evaluation import compute_logits, facts_of
+from realmnet_training.measuring.operating_points import fit_operating_point
 from realmnet_training.model import RealMNet
-from realmnet_training.operating_points import fit_operating_point
-from realmnet_training.prepared import PreparedSplit, prepare_split
+from realmnet_training.pictures.prepared import PreparedSplit, prepare_split
 
 pytestmark = [
     pytest.mark.slow,

@@ -13,8 +13,8 @@ import torch
 
 from realmnet_training.config import load_preset
 from realmnet_training.fit import train_preset
-from realmnet_training.learner import Learner
-from realmnet_training.processes import is_first_process
+from realmnet_training.fitting.learner import Learner
+from realmnet_training.fitting.processes import is_first_process
 
 gradients: list[np.ndarray] = []
 losses: list[list[float]] = []

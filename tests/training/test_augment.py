@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from realmnet_training.augment import augment, mix_batch
 from realmnet_training.config import AugmentConfig, BatchMixConfig
+from realmnet_training.pictures.augment import augment, mix_batch
 
 NOTHING = AugmentConfig(
     erase=0.0,

@@ -12,9 +12,9 @@ import timm
 import torch
 
 from realmnet_runtime.errors import ConfigurationError, MissingPath
-from realmnet_training import baselines
-from realmnet_training.baselines import BASELINES, Baseline, BaselineName
-from realmnet_training.complexity import measure_complexity
+from realmnet_training.networks import baselines
+from realmnet_training.networks.baselines import BASELINES, Baseline, BaselineName
+from realmnet_training.networks.complexity import measure_complexity
 
 # a small relative of each, of the same family, so that a test costs little
 SMALL: dict[BaselineName, tuple[str, int]] = {

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from realmnet_runtime.errors import ConfigurationError
-from realmnet_training.batches import EvaluationBatches, TrainingBatches, in_order
-from realmnet_training.dataset import EpochSampler
+from realmnet_training.pictures.batches import EvaluationBatches, TrainingBatches, in_order
+from realmnet_training.pictures.dataset import EpochSampler
 
 COUNTS = st.integers(1, 200)
 FEW = st.integers(1, 4)

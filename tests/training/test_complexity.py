@@ -7,8 +7,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from realmnet_training.complexity import NORM_OPERATIONS, TableRow, measure_complexity, table_4
 from realmnet_training.model import RealMNet
+from realmnet_training.networks.complexity import (
+    NORM_OPERATIONS,
+    TableRow,
+    measure_complexity,
+    table_4,
+)
 
 
 @pytest.fixture(scope="module")

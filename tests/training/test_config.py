@@ -9,7 +9,6 @@ import pytest
 from msgspec.structs import replace
 
 from realmnet_runtime.errors import ConfigurationError, MissingPath
-from realmnet_training.baselines import BASELINES, BaselineName
 from realmnet_training.commands import shorten
 from realmnet_training.config import (
     PRESETS,
@@ -20,7 +19,8 @@ from realmnet_training.config import (
     Preset,
     load_preset,
 )
-from realmnet_training.resampled import ResamplingConfig
+from realmnet_training.data.resampled import ResamplingConfig
+from realmnet_training.networks.baselines import BASELINES, BaselineName
 
 
 @pytest.mark.parametrize("name", PRESETS)

@@ -7,7 +7,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from realmnet_training.curves import draw_curves
+from realmnet_training.fitting.curves import draw_curves
 
 
 def line(epoch: int, stage: int = 1, loss: float | None = 0.5, **change: Any) -> dict[str, Any]:  # noqa: ANN401

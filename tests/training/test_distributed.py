@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from realmnet_training.processes import is_first_process
+from realmnet_training.fitting.processes import is_first_process
 
 SCRIPT = Path(__file__).with_name("record_gradients.py")
 CHANGES = (

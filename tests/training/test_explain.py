@@ -24,7 +24,7 @@ from realmnet_runtime.preprocess import (
     prepare,
     preprocess,
 )
-from realmnet_training.explain import (
+from realmnet_training.explanation.explain import (
     Frame,
     agreement_of,
     compare_maps,

@@ -24,9 +24,9 @@ from realmnet_training.checkpoint import (
     save_checkpoint,
 )
 from realmnet_training.config import load_preset
-from realmnet_training.evaluation import facts_of
-from realmnet_training.explain_command import explain, notices_of
-from realmnet_training.explanation_folder import whole_folder
+from realmnet_training.explanation.commands import explain, notices_of
+from realmnet_training.explanation.folder import whole_folder
+from realmnet_training.measuring.evaluation import facts_of
 from realmnet_training.model import RealMNet
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -25,11 +25,11 @@ from realmnet_benchmarks.records import read_psmm
 from realmnet_runtime.errors import ConfigurationError, OutputError
 from realmnet_training.checkpoint import read_facts
 from realmnet_training.config import Preset, load_preset
-from realmnet_training.faults import OutOfMemory, WorkerLost, in_one_line, smaller_batch
 from realmnet_training.fit import train_preset
-from realmnet_training.keeper import EpochKeeper
-from realmnet_training.learner import Learner
-from realmnet_training.run_folder import RunFolder
+from realmnet_training.fitting.faults import OutOfMemory, WorkerLost, in_one_line, smaller_batch
+from realmnet_training.fitting.keeper import EpochKeeper
+from realmnet_training.fitting.learner import Learner
+from realmnet_training.fitting.run_folder import RunFolder
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 
 from realmnet_benchmarks.records import read_psmm
 from realmnet_runtime.preprocess import PreprocessSpec
-from realmnet_training.evaluation import compute_logits
-from realmnet_training.explain import Agreement, explain_square
-from realmnet_training.findings import (
+from realmnet_training.explanation.explain import Agreement, explain_square
+from realmnet_training.explanation.findings import (
     OUTCOMES,
     answer_table,
     choose_findings,
@@ -22,9 +21,10 @@ from realmnet_training.findings import (
     outcomes_of,
     summarise_agreement,
 )
+from realmnet_training.measuring.evaluation import compute_logits
+from realmnet_training.measuring.operating_points import probabilities_of
 from realmnet_training.model import RealMNet
-from realmnet_training.operating_points import probabilities_of
-from realmnet_training.prepared import prepare_split
+from realmnet_training.pictures.prepared import prepare_split
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

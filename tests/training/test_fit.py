@@ -22,11 +22,11 @@ from realmnet_runtime.errors import ConfigurationError, UsageError
 from realmnet_training.checkpoint import load_checkpoint, read_facts
 from realmnet_training.commands import evaluate, train
 from realmnet_training.config import Preset, Stage, load_preset
-from realmnet_training.evaluation import compute_logits, facts_of
 from realmnet_training.fit import require_all_labels, train_preset
-from realmnet_training.learner import Learner
+from realmnet_training.fitting.learner import Learner
+from realmnet_training.measuring.evaluation import compute_logits, facts_of
 from realmnet_training.model import RealMNet
-from realmnet_training.prepared import prepare_split
+from realmnet_training.pictures.prepared import prepare_split
 
 STAGES = (
     "fit.stages=[{image=64, epochs=4, batch=8, lr=1e-3, bce_epochs=3},"

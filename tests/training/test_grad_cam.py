@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from realmnet_runtime.errors import UsageError
-from realmnet_training.csra import CsraHead
-from realmnet_training.grad_cam import grad_cam_pp, paper_weights, require_grad_cam
+from realmnet_training.explanation.grad_cam import grad_cam_pp, paper_weights, require_grad_cam
+from realmnet_training.networks.csra import CsraHead
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from realmnet_runtime.errors import UsageError
 from realmnet_runtime.overlay import BACKGROUND
 from realmnet_runtime.preprocess import PreprocessSpec, place_crop
-from realmnet_training.contact_sheet import Tile, draw_sheet
-from realmnet_training.explain import Frame, Opened
-from realmnet_training.findings import OUTCOMES
-from realmnet_training.heatmap import draw_finding, draw_heat, draw_thumbnail
-from realmnet_training.lettering import Line, text_strip
+from realmnet_training.explanation.contact_sheet import Tile, draw_sheet
+from realmnet_training.explanation.explain import Frame, Opened
+from realmnet_training.explanation.findings import OUTCOMES
+from realmnet_training.explanation.heatmap import draw_finding, draw_heat, draw_thumbnail
+from realmnet_training.explanation.lettering import Line, text_strip
 
 
 def noise(height: int, width: int) -> NDArray[np.uint8]:

@@ -21,8 +21,8 @@ from realmnet_training.checkpoint import (
     save_checkpoint,
 )
 from realmnet_training.config import load_preset
-from realmnet_training.initial import build_model
 from realmnet_training.model import LinearHead, RealMNet
+from realmnet_training.networks.initial import build_model
 
 
 @settings(deadline=None, max_examples=25)

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from realmnet_runtime.errors import UsageError
-from realmnet_training.augment import mix_batch
 from realmnet_training.config import BatchMixConfig
 from realmnet_training.losses import (
     asymmetric_loss,
@@ -22,7 +21,8 @@ from realmnet_training.losses import (
     known_targets,
     two_way_loss,
 )
-from realmnet_training.operating_points import fit_temperatures, fit_thresholds
+from realmnet_training.measuring.operating_points import fit_temperatures, fit_thresholds
+from realmnet_training.pictures.augment import mix_batch
 
 Loss = Callable[..., Tensor]
 CELLWISE: dict[str, Loss] = {

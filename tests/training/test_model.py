@@ -17,9 +17,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from realmnet_runtime.errors import ConfigurationError, MissingPath
-from realmnet_training.backbone import window_sizes
 from realmnet_training.model import CsraHead, RealMNet
-from realmnet_training.position_bias import resize_position_biases, resize_table
+from realmnet_training.networks.backbone import window_sizes
+from realmnet_training.networks.position_bias import resize_position_biases, resize_table
 
 Reader = Callable[[str], dict[str, Any]]
 

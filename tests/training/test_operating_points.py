@@ -10,7 +10,7 @@ from sklearn.metrics import log_loss
 
 from realmnet_runtime.errors import ConfigurationError, UsageError
 from realmnet_runtime.labels import PSMM
-from realmnet_training.operating_points import (
+from realmnet_training.measuring.operating_points import (
     arrays_of,
     fit_operating_point,
     fit_temperatures,

@@ -15,6 +15,12 @@ from realmnet_training.config import (
     Stage,
     TwoWayConfig,
 )
+from realmnet_training.fitting.optimiser import (
+    build_loss,
+    build_optimiser,
+    build_schedule,
+    lr_share,
+)
 from realmnet_training.losses import (
     asymmetric_loss,
     binary_cross_entropy,
@@ -22,7 +28,6 @@ from realmnet_training.losses import (
     two_way_loss,
 )
 from realmnet_training.model import RealMNet
-from realmnet_training.optimiser import build_loss, build_optimiser, build_schedule, lr_share
 
 
 def test_only_parameters_of_two_or_more_dimensions_decay() -> None:

@@ -16,7 +16,7 @@ from realmnet_benchmarks.records import Records
 from realmnet_benchmarks.splits import Split
 from realmnet_runtime.errors import ConfigurationError, IntegrityError, MissingPath, OutputError
 from realmnet_runtime.labels import PERIPHERAL, PSMM
-from realmnet_training.partition import (
+from realmnet_training.data.partition import (
     PARTS,
     Partition,
     dominant_labels,

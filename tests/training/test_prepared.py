@@ -15,8 +15,8 @@ from realmnet_runtime.errors import MissingPath
 from realmnet_runtime.images import read_image
 from realmnet_runtime.preprocess import PreprocessSpec, preprocess
 from realmnet_training.config import AugmentConfig, BatchMixConfig
-from realmnet_training.dataset import BatchMixer, EpochSampler, EyeDataset
-from realmnet_training.prepared import PreparedSplit, prepare_split
+from realmnet_training.pictures.dataset import BatchMixer, EpochSampler, EyeDataset
+from realmnet_training.pictures.prepared import PreparedSplit, prepare_split
 
 SPEC = PreprocessSpec(size=64)
 

@@ -12,8 +12,8 @@ from realmnet_benchmarks.records import Records
 from realmnet_benchmarks.splits import Split
 from realmnet_runtime.errors import ConfigurationError
 from realmnet_runtime.labels import PERIPHERAL, PSMM
-from realmnet_training.pooling import pool
-from realmnet_training.protocols import (
+from realmnet_training.data.pooling import pool
+from realmnet_training.data.protocols import (
     PROTOCOLS,
     Choice,
     ProtocolRun,

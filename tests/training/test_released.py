@@ -20,10 +20,10 @@ import torch
 from torch import Tensor
 
 from realmnet_runtime.errors import ConfigurationError, IntegrityError, MissingPath
-from realmnet_training.backbone import Size
 from realmnet_training.checkpoint import import_released
 from realmnet_training.model import HeadKind, RealMNet
-from realmnet_training.torch_archive import TorchArchive
+from realmnet_training.networks.backbone import Size
+from realmnet_training.released.torch_archive import TorchArchive
 
 Reader = Callable[[str], dict[str, Any]]
 State = dict[str, Tensor]

@@ -11,10 +11,10 @@ import pytest
 
 from realmnet_benchmarks.records import Records, read_table
 from realmnet_benchmarks.splits import Split
+from realmnet_training.data.partition import PARTS, dominant_labels, partition_by_patient
+from realmnet_training.data.pooling import pool
+from realmnet_training.data.protocols import PROTOCOLS, tables_of
 from realmnet_training.imbalance import Imbalance, measure_imbalance
-from realmnet_training.partition import PARTS, dominant_labels, partition_by_patient
-from realmnet_training.pooling import pool
-from realmnet_training.protocols import PROTOCOLS, tables_of
 from realmnet_training.resampling import lp_ros, lp_rus, ml_ros, ml_rus, remedial, remedial_hwr
 
 RELEASED = Path(__file__).parents[3] / "shared/reference/psmm"

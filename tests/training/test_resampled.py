@@ -11,7 +11,7 @@ import pytest
 from realmnet_benchmarks.splits import Split
 from realmnet_runtime.errors import ConfigurationError
 from realmnet_runtime.labels import PSMM
-from realmnet_training.resampled import METHODS, ResamplingConfig, resample
+from realmnet_training.data.resampled import METHODS, ResamplingConfig, resample
 from realmnet_training.resampling import remedial
 
 SETS = np.array([[1, 0, 0, 1, 0, 0, 0], [0, 1, 0, 0, 1, 0, 0], [0, 1, 0, 0, 0, 0, 1]])

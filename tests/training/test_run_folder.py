@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-from realmnet_training.run_folder import RunFolder
+from realmnet_training.fitting.run_folder import RunFolder
 
 
 def test_a_torn_last_line_of_the_metrics_is_left_out_and_forgotten(tmp_path: Path) -> None:

@@ -16,10 +16,10 @@ from realmnet_benchmarks.score_tables import read_scores
 from realmnet_runtime.errors import ConfigurationError, UsageError
 from realmnet_training.checkpoint import load_network
 from realmnet_training.commands import evaluate
-from realmnet_training.evaluation import compute_logits
-from realmnet_training.prepared import prepare_split
-from realmnet_training.run_folder import RunFolder
-from realmnet_training.selection import choose_test
+from realmnet_training.data.selection import choose_test
+from realmnet_training.fitting.run_folder import RunFolder
+from realmnet_training.measuring.evaluation import compute_logits
+from realmnet_training.pictures.prepared import prepare_split
 from realmnet_training.studies import (
     PlannedCell,
     StudyRequest,

@@ -11,9 +11,9 @@ import pytest
 from realmnet_benchmarks.published import read_published
 from realmnet_benchmarks.reproduction.study_plans import STUDY_PLANS
 from realmnet_runtime.errors import ConfigurationError, MissingPath, UsageError
-from realmnet_training.baselines import BASELINES
 from realmnet_training.config import Preset, load_preset
-from realmnet_training.scoring import model_title, resampling_title
+from realmnet_training.measuring.scoring import model_title, resampling_title
+from realmnet_training.networks.baselines import BASELINES
 from realmnet_training.studies import (
     SCALES,
     STUDIES,

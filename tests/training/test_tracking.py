@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from realmnet_runtime.errors import OutputError, UsageError
-from realmnet_training import tracking
 from realmnet_training.config import load_preset
 from realmnet_training.fit import train_preset
-from realmnet_training.tracking import flattened, require_mlflow, tracked
+from realmnet_training.fitting import tracking
+from realmnet_training.fitting.tracking import flattened, require_mlflow, tracked
 
 CHANGES = ["fit.stages=[{image=64, epochs=2, batch=8, lr=1e-3, loss={type='bce'}}]"]
 

@@ -20,12 +20,12 @@ from realmnet_runtime.labels import PERIPHERAL
 from realmnet_training.checkpoint import load_checkpoint
 from realmnet_training.commands import evaluate
 from realmnet_training.config import Preset, load_preset
+from realmnet_training.data.pooling import pool
+from realmnet_training.data.resampled import ResamplingConfig, resample
 from realmnet_training.fit import train_preset
-from realmnet_training.freezing import frozen_parts
-from realmnet_training.initial import build_model
+from realmnet_training.fitting.freezing import frozen_parts
 from realmnet_training.model import RealMNet
-from realmnet_training.pooling import pool
-from realmnet_training.resampled import ResamplingConfig, resample
+from realmnet_training.networks.initial import build_model
 
 SMALL = [
     "model.size=5m",

@@ -13,14 +13,14 @@ from realmnet_runtime.manifest import OperatingPoint
 from realmnet_runtime.preprocess import PreprocessSpec
 from realmnet_training.config import Preset
 from realmnet_training.model import RealMNet
-from realmnet_training.networks import (
+from realmnet_training.networks.architectures import (
     AnyArchitecture,
     Architecture,
     Network,
     architecture_of,
     require_realmnet,
 )
-from realmnet_training.released import import_released
+from realmnet_training.released.importer import import_released
 from realmnet_training.weights_file import WeightsFormat
 
 __all__ = [

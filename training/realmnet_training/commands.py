@@ -14,13 +14,13 @@ from realmnet_benchmarks.records import read_psmm
 from realmnet_benchmarks.score_tables import save_scores
 from realmnet_training.checkpoint import load_network
 from realmnet_training.config import PRESETS, Preset, load_preset
-from realmnet_training.evaluation import compute_logits, facts_of, metrics_table
+from realmnet_training.data.selection import choose_test, tables_that_hold
 from realmnet_training.fit import train_preset
-from realmnet_training.operating_points import arrays_of, probabilities_of
-from realmnet_training.prepared import choose_prepared, prepare_split
-from realmnet_training.run_folder import plain_metrics
-from realmnet_training.scoring import Occasion, best_device, require_scorable, score_model
-from realmnet_training.selection import choose_test, tables_that_hold
+from realmnet_training.fitting.run_folder import plain_metrics
+from realmnet_training.measuring.evaluation import compute_logits, facts_of, metrics_table
+from realmnet_training.measuring.operating_points import arrays_of, probabilities_of
+from realmnet_training.measuring.scoring import Occasion, best_device, require_scorable, score_model
+from realmnet_training.pictures.prepared import choose_prepared, prepare_split
 
 
 def train(

@@ -19,26 +19,30 @@ from realmnet_runtime.errors import ConfigurationError
 from realmnet_runtime.manifest import OperatingPoint
 from realmnet_training.checkpoint import save_checkpoint
 from realmnet_training.config import Preset
-from realmnet_training.evaluation import compute_logits
-from realmnet_training.faults import in_one_line
-from realmnet_training.initial import build_model, require_backbone
-from realmnet_training.journal import Journal
-from realmnet_training.keeper import EpochKeeper, describe_checkpoint
-from realmnet_training.learner import Learner, share_of
-from realmnet_training.loaders import Loaders
-from realmnet_training.networks import Network
-from realmnet_training.operating_points import arrays_of, fit_operating_point, probabilities_of
-from realmnet_training.prepared import (
+from realmnet_training.data.selection import Selection, select_tables, tables_that_hold
+from realmnet_training.fitting.faults import in_one_line
+from realmnet_training.fitting.journal import Journal
+from realmnet_training.fitting.keeper import EpochKeeper, describe_checkpoint
+from realmnet_training.fitting.learner import Learner, share_of
+from realmnet_training.fitting.processes import is_first_process
+from realmnet_training.fitting.run_folder import RunFolder, plain_metrics
+from realmnet_training.fitting.tracking import require_mlflow, tracked
+from realmnet_training.measuring.evaluation import compute_logits
+from realmnet_training.measuring.operating_points import (
+    arrays_of,
+    fit_operating_point,
+    probabilities_of,
+)
+from realmnet_training.networks.architectures import Network
+from realmnet_training.networks.initial import build_model, require_backbone
+from realmnet_training.pictures.loaders import Loaders
+from realmnet_training.pictures.prepared import (
     PreparedSplit,
     Tables,
     await_split,
     choose_prepared,
     prepare_split,
 )
-from realmnet_training.processes import is_first_process
-from realmnet_training.run_folder import RunFolder, plain_metrics
-from realmnet_training.selection import Selection, select_tables, tables_that_hold
-from realmnet_training.tracking import require_mlflow, tracked
 
 _PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed"}
 

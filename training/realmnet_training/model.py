@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from realmnet_runtime.errors import ConfigurationError
-from realmnet_training.backbone import Size, build_backbone
-from realmnet_training.csra import CsraHead
-from realmnet_training.linear_head import LinearHead
-from realmnet_training.position_bias import resize_position_biases
-from realmnet_training.pretrained import load_pretrained
+from realmnet_training.networks.backbone import Size, build_backbone
+from realmnet_training.networks.csra import CsraHead
+from realmnet_training.networks.linear_head import LinearHead
+from realmnet_training.networks.position_bias import resize_position_biases
+from realmnet_training.networks.pretrained import load_pretrained
 
 __all__ = ["HEADS", "CsraHead", "HeadKind", "LinearHead", "RealMNet"]
 

@@ -64,7 +64,7 @@ VERBS: Final[dict[str, Verb]] = {
         "realmnet[training]",
     ),
     "explain": Verb(
-        "realmnet_training.explain_command:explain",
+        "realmnet_training.explanation.commands:explain",
         "draw where a model sees each label",
         "realmnet[training]",
     ),

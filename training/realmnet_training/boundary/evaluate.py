@@ -18,7 +18,7 @@ from realmnet_training.boundary.annotations import BORDERS, Annotations
 from realmnet_training.boundary.checkpoint import BoundaryFacts
 from realmnet_training.boundary.network import BoundaryNetwork, boundary_mask
 from realmnet_training.boundary.partition import divide
-from realmnet_training.run_folder import plain_metrics
+from realmnet_training.fitting.run_folder import plain_metrics
 
 PUBLISHED_ACCURACY: Final = (0.9813, 0.9796)
 PUBLISHED_MEAN_IOU: Final = (0.9586, 0.9482)

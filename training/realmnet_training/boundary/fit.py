@@ -36,8 +36,8 @@ from realmnet_training.boundary.prepared import (
 )
 from realmnet_training.boundary.preset import BoundaryPreset
 from realmnet_training.boundary.progress import is_finished, read_resume, write_resume
-from realmnet_training.journal import say
-from realmnet_training.run_folder import RunFolder, plain_metrics, software_facts
+from realmnet_training.fitting.journal import say
+from realmnet_training.fitting.run_folder import RunFolder, plain_metrics, software_facts
 
 _DROPOUT = 3
 

@@ -16,7 +16,7 @@ from torchvision.models.segmentation import (
 from realmnet_runtime.errors import ConfigurationError, MissingPath
 from realmnet_training.boundary.network import BoundaryNetwork
 from realmnet_training.boundary.preset import Architecture
-from realmnet_training.pretrained import FILE_SUFFIXES, read_weights
+from realmnet_training.networks.pretrained import FILE_SUFFIXES, read_weights
 
 _PUBLISHED: Final[dict[Architecture, tuple[str, str]]] = {
     "deeplabv3_resnet50": (

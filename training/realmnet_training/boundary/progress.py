@@ -12,7 +12,7 @@ from realmnet_runtime.errors import ConfigurationError
 from realmnet_runtime.files import write_atomically
 from realmnet_training.boundary.checkpoint import read_boundary_facts
 from realmnet_training.boundary.network import BoundaryNetwork
-from realmnet_training.run_folder import RunFolder
+from realmnet_training.fitting.run_folder import RunFolder
 
 
 @dataclass

@@ -11,8 +11,8 @@ from realmnet_benchmarks.sheets import mask_fault
 from realmnet_runtime.errors import ConfigurationError
 from realmnet_runtime.labels import LABEL_SETS, LabelSet
 from realmnet_runtime.suggestions import nearest
-from realmnet_training.protocols import PROTOCOLS, ProtocolRun, with_sources
-from realmnet_training.resampled import ResamplingConfig
+from realmnet_training.data.protocols import PROTOCOLS, ProtocolRun, with_sources
+from realmnet_training.data.resampled import ResamplingConfig
 
 
 class DataConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -8,9 +8,9 @@ import msgspec
 from msgspec import Meta
 
 from realmnet_runtime.errors import ConfigurationError
-from realmnet_training.backbone import token_grids
 from realmnet_training.config.losses import AsymmetricConfig, LossConfig
 from realmnet_training.config.numbers import Count, NotNegative, Positive, Share
+from realmnet_training.networks.backbone import token_grids
 
 
 class Stage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

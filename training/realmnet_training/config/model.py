@@ -7,11 +7,11 @@ from typing import Literal
 import msgspec
 
 from realmnet_runtime.errors import ConfigurationError
-from realmnet_training.backbone import Size
-from realmnet_training.baselines import BaselineName
 from realmnet_training.config.numbers import NotNegative, Share
-from realmnet_training.csra import TEMPERATURES
 from realmnet_training.model import HeadKind
+from realmnet_training.networks.backbone import Size
+from realmnet_training.networks.baselines import BaselineName
+from realmnet_training.networks.csra import TEMPERATURES
 
 
 class ModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

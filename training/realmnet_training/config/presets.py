@@ -9,12 +9,12 @@ import msgspec
 
 from realmnet_runtime.errors import ConfigurationError
 from realmnet_runtime.preprocess import PreprocessSpec
-from realmnet_training.baselines import BASELINES, BaselineName
 from realmnet_training.config.augmentation import AugmentConfig, BatchMixConfig
 from realmnet_training.config.data import DataConfig
+from realmnet_training.config.files import read_preset
 from realmnet_training.config.fitting import FitConfig
 from realmnet_training.config.model import ModelConfig
-from realmnet_training.preset_files import read_preset
+from realmnet_training.networks.baselines import BASELINES, BaselineName
 
 
 class Preset(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

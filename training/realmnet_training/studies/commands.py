@@ -13,8 +13,8 @@ import typer
 from realmnet_benchmarks.accuracy_tables import ABSENT, align
 from realmnet_runtime.errors import UsageError
 from realmnet_runtime.suggestions import nearest
-from realmnet_training.processes import is_first_process
-from realmnet_training.scoring import PSMM_SOURCES
+from realmnet_training.fitting.processes import is_first_process
+from realmnet_training.measuring.scoring import PSMM_SOURCES
 from realmnet_training.studies.definition import STUDIES, Study, read_study
 from realmnet_training.studies.plan import LeftOut, PlannedCell, StudyRequest, plan_study
 from realmnet_training.studies.run import CellOutcome, run_study

@@ -12,7 +12,7 @@ import msgspec
 from realmnet_runtime.errors import ConfigurationError, UsageError
 from realmnet_runtime.suggestions import nearest
 from realmnet_training.config import Preset, load_preset
-from realmnet_training.protocols import PROTOCOLS, ProtocolRun, with_sources
+from realmnet_training.data.protocols import PROTOCOLS, ProtocolRun, with_sources
 from realmnet_training.studies.definition import Cell, Level, Study
 from realmnet_training.studies.scale import Scale, read_scale
 

@@ -18,14 +18,14 @@ from realmnet_runtime.files import write_atomically
 from realmnet_runtime.structs import decode_json
 from realmnet_training.checkpoint import load_network, read_facts
 from realmnet_training.config import Preset
-from realmnet_training.evaluation import compute_logits
+from realmnet_training.data.selection import Selection, select_tables, tables_that_hold
 from realmnet_training.fit import train_preset
-from realmnet_training.journal import say
-from realmnet_training.prepared import choose_prepared, prepare_split
-from realmnet_training.processes import is_first_process
-from realmnet_training.run_folder import RunFolder
-from realmnet_training.scoring import Occasion, best_device, score_model
-from realmnet_training.selection import Selection, select_tables, tables_that_hold
+from realmnet_training.fitting.journal import say
+from realmnet_training.fitting.processes import is_first_process
+from realmnet_training.fitting.run_folder import RunFolder
+from realmnet_training.measuring.evaluation import compute_logits
+from realmnet_training.measuring.scoring import Occasion, best_device, score_model
+from realmnet_training.pictures.prepared import choose_prepared, prepare_split
 from realmnet_training.studies.definition import Level
 from realmnet_training.studies.plan import LeftOut, PlannedCell
 

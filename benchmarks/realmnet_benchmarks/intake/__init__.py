@@ -1,0 +1,1 @@
+"""A hospital's tables and images: read, checked and prepared."""

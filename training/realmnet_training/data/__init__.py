@@ -1,0 +1,1 @@
+"""Which images are trained on, developed on and tested."""

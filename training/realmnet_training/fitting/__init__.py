@@ -1,0 +1,1 @@
+"""One run: steps, what is kept of it, what it says, and what may break it."""

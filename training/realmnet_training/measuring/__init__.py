@@ -1,0 +1,1 @@
+"""A model over a table: answers, operating points, score tables."""

@@ -1,0 +1,1 @@
+"""Everything that can be trained: RealMNet, its parts, and the networks it is compared with."""
