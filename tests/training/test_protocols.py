@@ -157,7 +157,8 @@ def test_pooled_rows_keep_their_order_and_every_column() -> None:
 
 def test_only_tables_of_one_data_set_are_pooled() -> None:
     train, val = split("train"), split("val")
-    other = replace(val, label_set=PERIPHERAL, labels=val.labels[:, :5])
+    narrower = {"labels": val.labels[:, :5], "known": val.known[:, :5]}
+    other = replace(val, label_set=PERIPHERAL, **narrower)
     for second, says in (
         (other, "differ in label set or folder"),
         (replace(val, images=Path("elsewhere")), "differ in label set or folder"),
