@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import os
 import signal
@@ -16,6 +17,8 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
+from lightning import Trainer
+from matplotlib.artist import Artist
 
 from realmnet_benchmarks.records import read_psmm
 from realmnet_runtime.errors import ConfigurationError, UsageError
@@ -23,6 +26,8 @@ from realmnet_training.checkpoint import load_checkpoint, read_facts
 from realmnet_training.commands import evaluate, train
 from realmnet_training.config import Preset, Stage, load_preset
 from realmnet_training.fit import require_all_labels, train_preset
+from realmnet_training.fitting.curves import draw_curves
+from realmnet_training.fitting.keeper import EpochKeeper
 from realmnet_training.fitting.learner import Learner
 from realmnet_training.measuring.evaluation import compute_logits, facts_of
 from realmnet_training.model import RealMNet
@@ -70,8 +75,38 @@ def test_a_run_leaves_a_checkpoint_that_says_how_it_came_to_be(
     places = [(line["epoch"], line["image"]) for line in metrics_of(finished)]
     assert places == [(1, 64), (2, 64), (3, 64), (4, 64), (5, 96)]
     assert not (finished / "resume.ckpt").exists()
+    log = (finished / "log.txt").read_text().splitlines()
+    assert log[:2] == ["train: 16 images", "val: 16 images"]
+    assert [line.split(" done in ")[0] for line in log[2:]] == [
+        *(f"stage 1 of 2 (64 px), epoch {epoch} of 4" for epoch in (1, 2, 3, 4)),
+        "stage 2 of 2 (96 px), epoch 1 of 1",
+    ]
+    # the same lines give the same bytes, so what is there is the last epoch's
+    title = "smoke, trained on synthetic phantoms, which diagnose nothing"
+    assert (finished / "curves.png").read_bytes() == draw_curves(metrics_of(finished), title)
     with pytest.raises(UsageError, match="already holds a run"):
         train_preset(two_stages, phantom_data, finished)
+
+
+@pytest.mark.slow
+def test_nothing_of_an_epoch_stays_in_memory(
+    phantom_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alive: list[tuple[int, int]] = []
+    whole = EpochKeeper.on_train_epoch_end
+
+    def count(keeper: EpochKeeper, trainer: Trainer, module: object) -> None:
+        whole(keeper, trainer, module)
+        gc.collect()
+        kinds = [type(value) for value in gc.get_objects()]
+        tensors = sum(issubclass(kind, torch.Tensor) for kind in kinds)
+        alive.append((tensors, sum(issubclass(kind, Artist) for kind in kinds)))
+
+    monkeypatch.setattr(EpochKeeper, "on_train_epoch_end", count)
+    changes = ["fit.stages=[{image=64, epochs=5, batch=4, lr=1e-3}]", "fit.average=0.5"]
+    train_preset(load_preset("smoke", changes), phantom_data, tmp_path / "run")
+    assert len(alive) == 5
+    assert len(set(alive[1:])) == 1
 
 
 @pytest.mark.slow

@@ -38,7 +38,10 @@ def train(
         typer.Option("--set", metavar="KEY=VALUE", help="Change a key, as fit.seed=7."),
     ] = None,
     smoke: Annotated[
-        bool, typer.Option("--smoke", help="One epoch a stage: does it run from end to end?")
+        bool,
+        typer.Option(
+            "--smoke", help="One epoch a stage, of fewer images with --set data.share=0.02."
+        ),
     ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the resolved preset as JSON and stop.")

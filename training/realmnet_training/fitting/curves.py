@@ -45,7 +45,7 @@ def draw_curves(epochs: Sequence[Mapping[str, Any]], title: str) -> bytes:
             if before["stage"] != line["stage"]:
                 axes.axvline(line["epoch"] - 0.5, color="grey", linestyle=":")
     development.set_ylim(0.0, 1.0)
-    development.legend(loc="lower right")
+    development.legend(loc="best")
     figure.suptitle(title)
     held = io.BytesIO()
     # the version that drew it would make equal pictures differ
