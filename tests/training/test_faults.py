@@ -34,7 +34,11 @@ from realmnet_training.fitting.run_folder import RunFolder
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 STAGES = "fit.stages=[{image=64, epochs=%d, batch=8, lr=1e-3, loss={type='bce'}}]"
-MAIN = "import sys; from realmnet_runtime.cli import main; sys.exit(main(sys.argv[1:]))"
+# a shell lets what it runs in the background ignore Ctrl-C, and children inherit that
+MAIN = (
+    "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    "from realmnet_runtime.cli import main; sys.exit(main())"
+)
 
 
 def preset(epochs: int, *changes: str) -> Preset:

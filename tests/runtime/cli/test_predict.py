@@ -125,7 +125,11 @@ def test_interrupted_is_130_and_leaves_the_old_file(
         [
             sys.executable,
             "-c",
-            "import sys; from realmnet_runtime.cli import main; sys.exit(main())",
+            # a shell lets what it runs in the background ignore Ctrl-C, and children inherit that
+            (
+                "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+                "from realmnet_runtime.cli import main; sys.exit(main())"
+            ),
             "predict",
             "--bundle",
             str(tiny_bundle),
