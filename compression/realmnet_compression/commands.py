@@ -11,17 +11,17 @@ import typer
 
 from realmnet_benchmarks.accuracy_tables import align
 from realmnet_benchmarks.records import read_psmm
-from realmnet_compression.calibration import require_development
 from realmnet_compression.export_onnx import export_onnx, read_onnx
-from realmnet_compression.quantise import QuantiseReport
-from realmnet_compression.quantise import quantise as quantise_file
+from realmnet_compression.quantisation.calibration import require_development
+from realmnet_compression.quantisation.quantise import QuantiseReport
+from realmnet_compression.quantisation.quantise import quantise as quantise_file
 from realmnet_compression.recipe import RECIPES, load_recipe
-from realmnet_compression.release import (
+from realmnet_compression.releasing.release import (
     ReleaseReport,
     find_checkpoint,
     quantiser_pictures,
 )
-from realmnet_compression.release import release as release_bundle
+from realmnet_compression.releasing.release import release as release_bundle
 from realmnet_runtime.bundle import Bundle
 from realmnet_runtime.cli.outputs import require_writable_file
 from realmnet_runtime.errors import ConfigurationError

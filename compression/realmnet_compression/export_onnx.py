@@ -14,10 +14,10 @@ import numpy as np
 import onnx
 import torch
 
-from realmnet_compression.gelu import spell_gelu
-from realmnet_compression.graph import name_by_module, static_shape, strip_notes
+from realmnet_compression.graphs.gelu import spell_gelu
+from realmnet_compression.graphs.graph import name_by_module, static_shape, strip_notes
+from realmnet_compression.graphs.position_tables import keep_position_tables
 from realmnet_compression.parity import FP32_TOLERANCE, tensor_errors
-from realmnet_compression.position_tables import keep_position_tables
 from realmnet_runtime._version import __version__
 from realmnet_runtime.backends import EngineRequest, load_engine
 from realmnet_runtime.errors import ConfigurationError, GateFailed, MissingPath

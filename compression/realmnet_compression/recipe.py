@@ -10,8 +10,8 @@ import msgspec
 import tomllib
 from msgspec import Meta
 
-from realmnet_compression.calibration import CalibrationPlan
-from realmnet_compression.quantise import QuantiseSettings
+from realmnet_compression.quantisation.calibration import CalibrationPlan
+from realmnet_compression.quantisation.quantise import QuantiseSettings
 from realmnet_runtime.errors import ConfigurationError, MissingPath
 from realmnet_runtime.labels import LABEL_SETS
 from realmnet_runtime.structs import convert_mapping

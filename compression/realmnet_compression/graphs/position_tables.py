@@ -14,7 +14,7 @@ import onnx
 import torch
 from timm.models.tiny_vit import Attention
 
-from realmnet_compression.graph import (
+from realmnet_compression.graphs.graph import (
     Constants,
     producers,
     remove_unused,

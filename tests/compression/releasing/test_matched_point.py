@@ -8,8 +8,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from realmnet_compression.matched_point import match_operating_point, matching_threshold
 from realmnet_compression.parity import decide
+from realmnet_compression.releasing.matched_point import match_operating_point, matching_threshold
 from realmnet_runtime.errors import UsageError
 from realmnet_runtime.labels import PSMM
 

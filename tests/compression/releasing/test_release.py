@@ -13,7 +13,7 @@ from realmnet_benchmarks.phantom_splits import SplitPlan, draw_splits
 from realmnet_benchmarks.phantoms import write_dataset
 from realmnet_benchmarks.records import read_psmm
 from realmnet_compression.recipe import Recipe, load_recipe
-from realmnet_compression.release import ReleaseReport, release
+from realmnet_compression.releasing.release import ReleaseReport, release
 from realmnet_runtime.bundle import Bundle
 from realmnet_runtime.cli import main
 from realmnet_runtime.cpu import INT8_DOT_PRODUCT, has_int8_dot_product

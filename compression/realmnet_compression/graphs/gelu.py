@@ -11,7 +11,7 @@ import math
 import numpy as np
 import onnx
 
-from realmnet_compression.graph import Constants, consumers, producers
+from realmnet_compression.graphs.graph import Constants, consumers, producers
 
 
 def spell_gelu(model: onnx.ModelProto) -> int:

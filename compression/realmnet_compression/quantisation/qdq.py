@@ -22,15 +22,15 @@ import numpy.typing as npt
 import onnx
 from onnx import numpy_helper
 
-from realmnet_compression.activations import Range
-from realmnet_compression.graph import (
+from realmnet_compression.graphs.graph import (
     initialisers,
     producers,
     remove_unused,
     replace,
     to_tensor,
 )
-from realmnet_compression.products import Product, weight_values
+from realmnet_compression.quantisation.activations import Range
+from realmnet_compression.quantisation.products import Product, weight_values
 
 LARGEST_CODE: Final = 127
 _INT32: Final = np.iinfo(np.int32)

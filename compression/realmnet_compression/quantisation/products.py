@@ -10,7 +10,7 @@ import numpy.typing as npt
 import onnx
 from onnx import numpy_helper
 
-from realmnet_compression.graph import consumers, initialisers
+from realmnet_compression.graphs.graph import consumers, initialisers
 
 HEAD: Final = "head/"
 """Products of the classification head stay FP32: they are few, and every logit is their sum."""

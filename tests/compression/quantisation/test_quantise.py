@@ -13,8 +13,13 @@ from onnx import numpy_helper
 
 from realmnet_compression.answers import ask
 from realmnet_compression.export_onnx import read_onnx, read_signature
-from realmnet_compression.products import find_products
-from realmnet_compression.quantise import Check, QuantiseReport, QuantiseSettings, quantise
+from realmnet_compression.quantisation.products import find_products
+from realmnet_compression.quantisation.quantise import (
+    Check,
+    QuantiseReport,
+    QuantiseSettings,
+    quantise,
+)
 from realmnet_runtime.backends import EngineRequest, load_engine
 from realmnet_runtime.errors import ConfigurationError, GateFailed, UsageError
 from realmnet_runtime.manifest import Engine, Precision

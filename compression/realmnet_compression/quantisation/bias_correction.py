@@ -15,16 +15,16 @@ import numpy.typing as npt
 import onnx
 from onnx import numpy_helper
 
-from realmnet_compression.activations import (
+from realmnet_compression.graphs.graph import initialisers, to_tensor
+from realmnet_compression.quantisation.activations import (
     ChannelStatistics,
     Float32Array,
     FloatArray,
     rows_of_channels,
     watch,
 )
-from realmnet_compression.graph import initialisers, to_tensor
-from realmnet_compression.products import Product, weight_values
-from realmnet_compression.qdq import dequantise_weight, quantise_weight
+from realmnet_compression.quantisation.products import Product, weight_values
+from realmnet_compression.quantisation.qdq import dequantise_weight, quantise_weight
 
 
 def channel_means(

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from realmnet_benchmarks.splits import Split
-from realmnet_compression.calibration import (
+from realmnet_compression.quantisation.calibration import (
     CalibrationPlan,
     InputTensors,
     choose_calibration,

@@ -14,18 +14,25 @@ import numpy.typing as npt
 
 from realmnet_benchmarks.records import Records, read_psmm
 from realmnet_compression.answers import ask
-from realmnet_compression.bundle_facts import (
+from realmnet_compression.export_onnx import export_onnx
+from realmnet_compression.parity import Parity, decide
+from realmnet_compression.quantisation.calibration import (
+    InputTensors,
+    choose_calibration,
+    require_development,
+)
+from realmnet_compression.quantisation.quantise import Check, QuantiseReport, quantise
+from realmnet_compression.recipe import Recipe, VariantPlan
+from realmnet_compression.releasing.bundle_facts import (
     MODEL_FILE,
     describe_model,
     describe_provenance,
     describe_variant,
     prove,
 )
-from realmnet_compression.calibration import InputTensors, choose_calibration, require_development
-from realmnet_compression.export_onnx import export_onnx
-from realmnet_compression.golden import Candidate, clearest, draw_candidates
-from realmnet_compression.matched_point import match_operating_point
-from realmnet_compression.measured import (
+from realmnet_compression.releasing.golden import Candidate, clearest, draw_candidates
+from realmnet_compression.releasing.matched_point import match_operating_point
+from realmnet_compression.releasing.measured import (
     REFERENCE,
     Files,
     TableAnswers,
@@ -36,9 +43,6 @@ from realmnet_compression.measured import (
     require_limits,
     require_reference,
 )
-from realmnet_compression.parity import Parity, decide
-from realmnet_compression.quantise import Check, QuantiseReport, quantise
-from realmnet_compression.recipe import Recipe, VariantPlan
 from realmnet_runtime.errors import ConfigurationError, MissingPath, UsageError
 from realmnet_runtime.files import write_atomically
 from realmnet_runtime.manifest import (

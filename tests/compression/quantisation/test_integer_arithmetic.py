@@ -12,10 +12,10 @@ from hypothesis.extra.numpy import arrays
 from onnx import TensorProto, helper, numpy_helper
 from torch.nn import functional
 
-from realmnet_compression.activations import Range, best_range, rounded, to_range
-from realmnet_compression.bias_correction import correct_biases, mean_output
-from realmnet_compression.products import Product, find_products
-from realmnet_compression.qdq import dequantise_weight, quantise_weight, write_int8
+from realmnet_compression.quantisation.activations import Range, best_range, rounded, to_range
+from realmnet_compression.quantisation.bias_correction import correct_biases, mean_output
+from realmnet_compression.quantisation.products import Product, find_products
+from realmnet_compression.quantisation.qdq import dequantise_weight, quantise_weight, write_int8
 
 finite = st.floats(-100, 100, width=32)
 

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import onnx
 
-from realmnet_compression.activations import Float32Array, Range, watch
-from realmnet_compression.products import Product
-from realmnet_compression.qdq import write_int8
+from realmnet_compression.quantisation.activations import Float32Array, Range, watch
+from realmnet_compression.quantisation.products import Product
+from realmnet_compression.quantisation.qdq import write_int8
 
 
 def rank_by_disturbance(

@@ -19,13 +19,13 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from realmnet_compression.activations import Float32Array, Range, calibrate_ranges
 from realmnet_compression.answers import ask
-from realmnet_compression.bias_correction import channel_means, correct_biases
 from realmnet_compression.export_onnx import ENGINES, read_onnx
-from realmnet_compression.products import Kind, Product, find_products
-from realmnet_compression.qdq import write_int8
-from realmnet_compression.sensitivity import rank_by_disturbance
+from realmnet_compression.quantisation.activations import Float32Array, Range, calibrate_ranges
+from realmnet_compression.quantisation.bias_correction import channel_means, correct_biases
+from realmnet_compression.quantisation.products import Kind, Product, find_products
+from realmnet_compression.quantisation.qdq import write_int8
+from realmnet_compression.quantisation.sensitivity import rank_by_disturbance
 from realmnet_runtime.errors import ConfigurationError, GateFailed, UsageError
 from realmnet_runtime.files import write_atomically
 from realmnet_runtime.manifest import Engine, Precision
