@@ -28,6 +28,7 @@ STUDIES: Final = (
     "csra",
     "pre-training",
     "boundary",
+    "peripheral",
     "components",
 )
 

@@ -167,7 +167,7 @@ def _failed(cell: PlannedCell, reason: str) -> CellOutcome:
 def _finished(cell: PlannedCell, place: _Place) -> tuple[State, Mapping[str, ScoreTable]]:
     """Bring a cell to its end from wherever it stands."""
     preset = cell.preset
-    records = read_psmm(place.data, preset.data.labels)
+    records = read_psmm(place.data, preset.data.labels, preset.data.unknown_labels)
     selection = select_tables(preset.data, records, preset.fit.seed)
     if not selection.tests:
         raise UsageError("the data set has no table 'test'; a study measures on one")
