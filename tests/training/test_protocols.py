@@ -12,6 +12,7 @@ from realmnet_benchmarks.records import Records
 from realmnet_benchmarks.splits import Split
 from realmnet_runtime.errors import ConfigurationError
 from realmnet_runtime.labels import PERIPHERAL, PSMM
+from realmnet_training.config import DataConfig
 from realmnet_training.data.pooling import pool
 from realmnet_training.data.protocols import (
     PROTOCOLS,
@@ -21,6 +22,8 @@ from realmnet_training.data.protocols import (
     tables_of,
     with_sources,
 )
+from realmnet_training.data.selection import select_tables
+from realmnet_training.measuring.scoring import protocol_title
 
 SOURCES = ("ShenzhenEye", "SUSTech", "LishuiR", "Zhongshan", "LishuiZ")
 PHANTOMS = ("PhantomA", "PhantomB", "PhantomC", "PhantomD", "PhantomE")
@@ -59,6 +62,18 @@ def test_cip_is_the_partition_itself() -> None:
         "test": data["test"].digest
     }
     assert run.fixed_threshold is None
+
+
+def test_tables_by_name_are_said_to_be_the_protocols_only_where_they_are() -> None:
+    data = records()
+    by_name, by_protocol = (
+        select_tables(config, data, seed=0) for config in (DataConfig(), DataConfig(protocol="cip"))
+    )
+    assert by_name.train.digest == by_protocol.train.digest
+    assert by_name.tests["test"].digest == by_protocol.tests["test"].digest
+    assert protocol_title(DataConfig()) == protocol_title(DataConfig(protocol="cip"))
+    assert protocol_title(DataConfig(protocol="mrp")) == ("mrp", "from-ShenzhenEye")
+    assert protocol_title(DataConfig(train="train_mlrus-20")) == ("", "none")
 
 
 def test_mrp_trains_on_one_source_and_tests_on_each_other() -> None:

@@ -25,6 +25,7 @@ from realmnet_runtime.images import read_image
 from realmnet_runtime.preprocess import PreprocessSpec
 from realmnet_training.checkpoint import CheckpointFacts
 from realmnet_training.config import DataConfig, Preset
+from realmnet_training.data.protocols import PROTOCOLS
 from realmnet_training.data.resampled import resample
 from realmnet_training.data.selection import select_tables
 from realmnet_training.networks.architectures import Network
@@ -103,7 +104,7 @@ def score_model(
         UsageError: a checkpoint that does not say what it was trained on.
     """
     preset = require_scorable(facts)
-    run = preset.data.protocol_run()
+    protocol, run = protocol_title(preset.data)
     size = measure_complexity(model, model.image)
     return score_table(
         split,
@@ -116,9 +117,8 @@ def score_model(
             preset=preset.name
             if occasion.scale == "paper"
             else f"{preset.name} at scale {occasion.scale}",
-            # presets name no other protocol
-            protocol=cast("Protocol", preset.data.protocol or ""),
-            run="none" if run is None else run.name,
+            protocol=protocol,
+            run=run,
             measured_on=measured_on(split.sources),
             image=facts.spec.size,
             upsampled=is_upsampled(split, facts.spec),
@@ -149,6 +149,17 @@ def model_title(preset: Preset) -> str:
         return BASELINES[network].title
     title = "RealMNet-Max" if preset.name == _MAX_PRESET else "RealMNet"
     return title if preset.model.size == "21m" else f"{title}-{preset.model.size.upper()}"
+
+
+def protocol_title(data: DataConfig) -> tuple[Protocol, str]:
+    """Protocol and run; tables `train` and `val` by name are the cross-instance protocol's own."""
+    run = data.protocol_run()
+    if run is not None:
+        # presets name no other protocol
+        return cast("Protocol", data.protocol), run.name
+    if (data.train, data.development) == ("train", "val"):
+        return "cip", PROTOCOLS["cip"].runs[0].name
+    return "", "none"
 
 
 def resampling_title(data: DataConfig) -> str:
