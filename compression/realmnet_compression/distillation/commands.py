@@ -42,6 +42,10 @@ def distil(
     timm: Annotated[
         str | None, typer.Option(metavar="NAME", help="TEACHER holds weights of this timm model.")
     ] = None,
+    teacher_image: Annotated[
+        int | None,
+        typer.Option(metavar="PX", help="Size at which a RealMNet teacher answers; its own."),
+    ] = None,
     soft_labels: Annotated[
         Path | None, typer.Option(help="Replay answers that --store wrote; no teacher is needed.")
     ] = None,
@@ -105,7 +109,7 @@ def distil(
         return
     if data is None or (out is None) == (store_file is None):
         raise typer.BadParameter("--data is needed, and either --out for a run or --store")
-    source = _source(teacher, timm, stored, chosen.data.labels)
+    source = _source(teacher, timm, teacher_image, stored, chosen.data.labels)
     pictures = Pictures(data, unlabelled, cache)
     if store_file is not None:
         if isinstance(source, SoftLabels) or resume:
@@ -121,13 +125,17 @@ def distil(
 
 
 def _source(
-    teacher: Path | None, timm: str | None, stored: SoftLabels | None, labels: LabelSet
+    teacher: Path | None,
+    timm: str | None,
+    image: int | None,
+    stored: SoftLabels | None,
+    labels: LabelSet,
 ) -> Teacher | SoftLabels:
     if teacher is not None and stored is None:
-        return open_teacher(teacher, labels, timm)
-    if stored is not None and teacher is None and timm is None:
+        return open_teacher(teacher, labels, timm, image)
+    if stored is not None and teacher is None and timm is None and image is None:
         return stored
-    raise typer.BadParameter("give one of --teacher, with --timm or without, and --soft-labels")
+    raise typer.BadParameter("give one of --teacher, with what belongs to it, and --soft-labels")
 
 
 def _settings(

@@ -17,7 +17,12 @@ from realmnet_runtime.files import sha256_of
 from realmnet_runtime.labels import LabelSet
 from realmnet_training.checkpoint import load_network
 from realmnet_training.fitting.run_folder import RunFolder
-from realmnet_training.networks.architectures import Architecture
+from realmnet_training.networks.architectures import (
+    Architecture,
+    Network,
+    architecture_of,
+    require_realmnet,
+)
 
 
 class TeacherFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -77,13 +82,17 @@ class Teacher:
         return logits, maps
 
 
-def open_teacher(path: Path, label_set: LabelSet, timm_name: str | None = None) -> Teacher:
+def open_teacher(
+    path: Path, label_set: LabelSet, timm_name: str | None = None, image: int | None = None
+) -> Teacher:
     """Load a teacher for a student's labels; nothing is downloaded.
 
     Args:
         path: folder or checkpoint of `realmnet train`; with `timm_name`, a file of its weights.
         label_set: of the student.
         timm_name: network of the file as timm calls it; None for a checkpoint of ours.
+        image: side at which a RealMNet answers, its position biases resized: a smaller one is
+            faster and less sure; None for the size it was trained at.
 
     Raises:
         MissingPath: no such file.
@@ -97,8 +106,10 @@ def open_teacher(path: Path, label_set: LabelSet, timm_name: str | None = None) 
             "or a file of weights with --timm"
         )
     if timm_name is not None:
-        network, image = build_timm_teacher(timm_name, file, label_set)
-        return Teacher(network, TeacherFacts(sha256_of(file), f"timm {timm_name}", image, False))
+        network, side = build_timm_teacher(timm_name, file, label_set)
+        if image not in {None, side}:
+            raise ConfigurationError(f"timm's '{timm_name}' answers at {side} px, not {image}")
+        return Teacher(network, TeacherFacts(sha256_of(file), f"timm {timm_name}", side, False))
     _require_ours(file)
     model, facts = load_network(file)
     if facts.label_set.names != label_set.names:
@@ -107,8 +118,18 @@ def open_teacher(path: Path, label_set: LabelSet, timm_name: str | None = None) 
             f"{_described(label_set)}; give a teacher of those labels, or set data.label_set"
         )
     kind = facts.architecture
+    if image is not None and image != model.image:
+        model = _at_size(model, image)
     name = f"RealMNet {kind.size}" if isinstance(kind, Architecture) else kind.name
     return Teacher(model, TeacherFacts(sha256_of(file), name, model.image, True))
+
+
+def _at_size(model: Network, image: int) -> Network:
+    source = require_realmnet(model, "another image size")
+    architecture = msgspec.structs.replace(architecture_of(source), image=image)
+    resized = architecture.build()
+    resized.load_resized(source.state_dict())
+    return resized
 
 
 def _require_ours(file: Path) -> None:

@@ -16,6 +16,7 @@ from realmnet_runtime.errors import ConfigurationError, IntegrityError, MissingP
 from realmnet_runtime.files import sha256_of
 from realmnet_runtime.labels import PERIPHERAL, PSMM
 from realmnet_training.checkpoint import load_network
+from realmnet_training.model import RealMNet
 
 SMALL = "test_resnet"
 
@@ -46,6 +47,17 @@ def test_a_checkpoint_answers_resized_pictures_in_evaluation_mode(
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
     assert teacher.facts.digest == sha256_of(teacher_file)
     assert (teacher.facts.network, teacher.facts.image) == ("RealMNet 5m", 96)
+
+
+def test_a_checkpoint_answers_at_another_size_with_resized_biases(teacher_file: Path) -> None:
+    source, _ = load_network(teacher_file)
+    expected = RealMNet("5m", 64).eval()
+    expected.load_resized(source.state_dict())
+    teacher = open_teacher(teacher_file, PSMM, image=64)
+    images = torch.rand(2, 3, 64, 64)
+    with torch.no_grad():
+        torch.testing.assert_close(teacher.answer(images)[0], expected(images)[0])
+    assert teacher.facts.image == 64
 
 
 def test_a_timm_model_answers_as_timm_normalises(weights: Path) -> None:
@@ -88,6 +100,8 @@ def test_files_of_another_network_are_refused_with_the_cure(
         open_teacher(weights, PSMM, "test_resnt")
     with pytest.raises(ConfigurationError, match="does not hold the weights of timm's"):
         open_teacher(teacher_file, PSMM, SMALL)
+    with pytest.raises(ConfigurationError, match="answers at 160 px, not 96"):
+        open_teacher(weights, PSMM, SMALL, image=96)
     with pytest.raises(MissingPath, match="does not exist"):
         open_teacher(tmp_path / "none.safetensors", PSMM)
     torn = tmp_path / "torn.safetensors"
