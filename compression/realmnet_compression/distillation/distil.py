@@ -76,9 +76,11 @@ def distil(
         raise ConfigurationError(
             f"unlabelled pictures have no truth and it has weight {settings.truth}; give --truth 0"
         )
+    settings.require_stages(len(preset.fit.stages))
     records = pictures.read(preset)
     supervision: Supervision
     if isinstance(source, Teacher):
+        source.require_pictures_of(preset.preprocess)
         supervision = TeacherSupervision(source, settings)
     else:
         supervision = ReplaySupervision(source, settings, preset, _table(preset, records))

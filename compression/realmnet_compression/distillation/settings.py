@@ -54,6 +54,17 @@ class DistilSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 "nothing; give truth a weight or begin with stage 1"
             )
 
+    def require_stages(self, stages: int) -> None:
+        """Refuse a first stage that a preset of so many stages does not have.
+
+        Raises:
+            ConfigurationError: no such stage; the teacher would never be asked.
+        """
+        if self.from_stage > stages:
+            raise ConfigurationError(
+                f"from_stage {self.from_stage} of a preset with {stages} stages; give 1 to {stages}"
+            )
+
     @property
     def asks_teacher(self) -> bool:
         """Whether any of the teacher's answers counts."""

@@ -16,7 +16,6 @@ from realmnet_compression.distillation.places import PictureFacts, PlacedMixer
 from realmnet_compression.distillation.settings import DistilSettings
 from realmnet_compression.distillation.soft_labels import SoftLabelFacts, save_soft_labels
 from realmnet_compression.distillation.teacher import Teacher
-from realmnet_runtime.errors import ConfigurationError
 from realmnet_training.config import Preset
 from realmnet_training.measuring.evaluation import facts_of
 from realmnet_training.measuring.scoring import best_device
@@ -55,9 +54,12 @@ def store_soft_labels(  # noqa: PLR0917 - what is asked of whom, and where it go
         What the file says of itself.
 
     Raises:
-        ConfigurationError: more answers to keep than labels, or no such stage.
+        ConfigurationError: more answers to keep than labels, no such stage, or pictures normalised
+            otherwise than the teacher's.
         OutputError: the file cannot be written.
     """
+    settings.require_stages(len(preset.fit.stages))
+    teacher.require_pictures_of(preset.preprocess)
     labels = preset.data.labels
     pictures = PictureFacts.of(preset)
     facts = SoftLabelFacts(
@@ -97,19 +99,9 @@ def placed_batches(passes: list[tuple[DataLoader[Any], int]]) -> Iterator[Placed
 def training_passes(
     preset: Preset, prepared: PreparedSplit, from_stage: int
 ) -> list[tuple[DataLoader[Any], int]]:
-    """Loader and epochs of each stage from one on, as training makes them.
-
-    Raises:
-        ConfigurationError: no such stage.
-    """
-    stages = preset.fit.stages
-    if from_stage > len(stages):
-        raise ConfigurationError(
-            f"from_stage {from_stage} and preset '{preset.name}' has {len(stages)} stages; give 1 "
-            f"to {len(stages)}"
-        )
+    """Loader and epochs of each stage from one on, as training makes them."""
     passes, before = [], 0
-    for number, stage in enumerate(stages, start=1):
+    for number, stage in enumerate(preset.fit.stages, start=1):
         if number >= from_stage:
             loaders = Loaders(preset, stage, before, ALONE, PlacedMixer)
             passes.append((loaders.training(prepared, 0), stage.epochs))

@@ -15,6 +15,7 @@ from realmnet_compression.distillation.timm_teacher import build_timm_teacher
 from realmnet_runtime.errors import ConfigurationError, MissingPath
 from realmnet_runtime.files import sha256_of
 from realmnet_runtime.labels import LabelSet
+from realmnet_runtime.preprocess import PreprocessSpec
 from realmnet_training.checkpoint import load_network
 from realmnet_training.fitting.run_folder import RunFolder
 from realmnet_training.networks.architectures import (
@@ -33,12 +34,16 @@ class TeacherFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         network: its kind, for people.
         image: side of its input, pixels.
         score_maps: whether it answers with them.
+        mean, std: of each channel, by which the pictures it takes are normalised; 0 and 1 leave
+            them in [0, 1].
     """
 
     digest: str
     network: str
     image: int
     score_maps: bool
+    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    std: tuple[float, float, float] = (1.0, 1.0, 1.0)
 
 
 class Teacher:
@@ -54,12 +59,27 @@ class Teacher:
         self._network = network.eval().requires_grad_(requires_grad=False)
         self._network.to(memory_format=torch.channels_last)
 
+    def require_pictures_of(self, spec: PreprocessSpec) -> None:
+        """Refuse a student whose pictures are normalised otherwise than the teacher's.
+
+        Raises:
+            ConfigurationError: names both.
+        """
+        facts = self.facts
+        if (spec.mean, spec.std) != (facts.mean, facts.std):
+            raise ConfigurationError(
+                f"the teacher ({facts.network}) takes pictures of mean {facts.mean} and std "
+                f"{facts.std}, the student's preset makes {spec.mean} and {spec.std}; set "
+                "preprocess.mean and preprocess.std to the teacher's"
+            )
+
     @torch.no_grad()
     def answer(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
         """Answer a batch on the device where it lies.
 
         Args:
-            images: (N, 3, S, S) float32 RGB in [0, 1]; resized bilinearly to the teacher's size.
+            images: (N, 3, S, S) float32 RGB, normalised as the teacher's; resized bilinearly to
+                its size.
 
         Returns:
             Logits (N, L) and score maps (N, L, h, w), or None where the teacher has none; float32.
@@ -121,7 +141,10 @@ def open_teacher(
     if image is not None and image != model.image:
         model = _at_size(model, image)
     name = f"RealMNet {kind.size}" if isinstance(kind, Architecture) else kind.name
-    return Teacher(model, TeacherFacts(sha256_of(file), name, model.image, True))
+    spec = facts.spec
+    return Teacher(
+        model, TeacherFacts(sha256_of(file), name, model.image, True, spec.mean, spec.std)
+    )
 
 
 def _at_size(model: Network, image: int) -> Network:

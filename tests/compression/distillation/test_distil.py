@@ -142,10 +142,8 @@ def test_a_run_broken_off_ends_with_the_same_weights_and_says_who_taught_it(
     for name, value in expected.items():
         assert torch.equal(found[name], value), name
     facts = read_facts(whole)
-    assert facts.supervision == {
-        "teacher": msgspec.to_builtins(teacher.facts),
-        "settings": msgspec.to_builtins(SETTINGS),
-    }
+    said = {"teacher": teacher.facts, "settings": SETTINGS}
+    assert facts.supervision == msgspec.json.decode(msgspec.json.encode(said))
     assert msgspec.json.decode((tmp_path / "whole" / "supervision.json").read_bytes()) == (
         facts.supervision
     )

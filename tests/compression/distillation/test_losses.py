@@ -86,10 +86,10 @@ def test_answers_that_were_not_kept_cost_nothing(seed: int) -> None:
     student.requires_grad_()
     loss = soft_label_loss(student, torch.where(kept, teacher, torch.nan), 2.0)
     alone = sum(
-        soft_label_loss(ours[None, None], theirs[None, None], 2.0)
+        soft_label_loss(ours[None, None], theirs[None, None], 2.0).item()
         for ours, theirs in zip(student[kept], teacher[kept], strict=True)
     )
-    assert float(loss) == pytest.approx(float(alone) / 5, rel=1e-9, abs=1e-9)
+    assert loss.item() == pytest.approx(alone / 5, rel=1e-9, abs=1e-9)
     assert (gradient(loss, student)[~kept] == 0.0).all()
 
 
@@ -170,3 +170,9 @@ def test_the_parts_are_mixed_by_their_weights_and_unknown_labels_stay_unknown() 
 def test_impossible_settings_are_refused(values: dict[str, float], message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
         DistilSettings(**values)  # type: ignore[arg-type]
+
+
+def test_a_first_stage_that_a_preset_has_not_is_refused() -> None:
+    DistilSettings(from_stage=3).require_stages(3)
+    with pytest.raises(ConfigurationError, match="from_stage 4 of a preset with 3 stages"):
+        DistilSettings(from_stage=4).require_stages(3)

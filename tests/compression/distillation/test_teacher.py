@@ -15,6 +15,7 @@ from realmnet_compression.distillation.teacher import Teacher, open_teacher
 from realmnet_runtime.errors import ConfigurationError, IntegrityError, MissingPath
 from realmnet_runtime.files import sha256_of
 from realmnet_runtime.labels import PERIPHERAL, PSMM
+from realmnet_runtime.preprocess import PreprocessSpec
 from realmnet_training.checkpoint import load_network
 from realmnet_training.model import RealMNet
 
@@ -87,6 +88,12 @@ def test_other_labels_are_refused_and_both_are_named(teacher_file: Path, weights
         open_teacher(teacher_file, PERIPHERAL)
     with pytest.raises(ConfigurationError, match=r"7 outputs and label set 'peripheral' 5 labels"):
         open_teacher(weights, PERIPHERAL, SMALL)
+
+
+def test_pictures_normalised_otherwise_are_refused(teacher: Teacher) -> None:
+    teacher.require_pictures_of(PreprocessSpec(size=384))
+    with pytest.raises(ConfigurationError, match=r"takes pictures of mean \(0.0, .* \(0.5, "):
+        teacher.require_pictures_of(PreprocessSpec(size=384, mean=(0.5, 0.5, 0.5)))
 
 
 def test_files_of_another_network_are_refused_with_the_cure(
