@@ -62,6 +62,7 @@ class CheckpointFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         splits: tables that were used, by their part (`train`, `development`).
         epochs: passes over the training table so far, over all stages.
         finished: whether the preset was trained to its end.
+        supervision: what it learnt from beside the labels, as a teacher; empty for labels alone.
         operating_point: temperatures and thresholds for these float weights; None while training.
         development_metrics: of the development table, fractions.
         software: name to version of what trained it.
@@ -78,6 +79,7 @@ class CheckpointFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     operating_point: OperatingPoint | None = None
     development_metrics: dict[str, Any] = {}
     software: dict[str, str] = {}
+    supervision: dict[str, Any] = {}
     version: int = CHECKPOINT_VERSION
 
     def __post_init__(self) -> None:

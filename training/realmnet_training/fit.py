@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import warnings
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,8 @@ from realmnet_training.fitting.journal import Journal
 from realmnet_training.fitting.keeper import EpochKeeper, describe_checkpoint
 from realmnet_training.fitting.learner import Learner, share_of
 from realmnet_training.fitting.processes import is_first_process
-from realmnet_training.fitting.run_folder import RunFolder, plain_metrics
+from realmnet_training.fitting.run_folder import KeptPlace, RunFolder, plain_metrics
+from realmnet_training.fitting.supervision import FROM_LABELS, Supervision
 from realmnet_training.fitting.tracking import require_mlflow, tracked
 from realmnet_training.measuring.evaluation import compute_logits
 from realmnet_training.measuring.operating_points import (
@@ -49,22 +49,24 @@ _PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed"}
 
 def train_preset(
     preset: Preset,
-    data: Path,
+    data: Path | Records,
     out: Path,
     *,
     resume: bool = False,
     cache: Path | None = None,
     tracking: str | None = None,
+    supervision: Supervision = FROM_LABELS,
 ) -> Path:
     """Train a preset on a data set in the released layout.
 
     Args:
         preset: what to train.
-        data: root of the data set.
+        data: root of the data set, or its tables where they were read already.
         out: folder of the run.
         resume: continue the run in `out` after the last point it kept.
         cache: folder of prepared pictures; `out / cache` where None.
         tracking: MLflow's tracking URI, which gets settings, metrics and files; None for none.
+        supervision: what a batch teaches; by default its labels.
 
     Returns:
         Path of the checkpoint, with operating points found on the development table.
@@ -77,15 +79,17 @@ def train_preset(
     """
     if preset.model.backbone is not None and not resume:
         require_backbone(Path(preset.model.backbone))
-    records = read_psmm(data, preset.data.labels, preset.data.unknown_labels)
+    records = data if isinstance(data, Records) else _read(preset, data)
     selection = select_tables(preset.data, records, preset.fit.seed)
     for split in _splits_of(selection):
-        require_all_labels(split)
+        if supervision.needs_labels or split is not selection.train:
+            require_all_labels(split)
     if tracking is not None:
         require_mlflow()
     folder, first = RunFolder(out), is_first_process()
     if first:
-        folder.open(preset, resume=resume, decisive=Preset.decisive)
+        taught = supervision.facts
+        folder.open(preset, resume=resume, decisive=Preset.decisive, supervision=taught)
     _quieten()
     if preset.fit.threads:
         torch.set_num_threads(preset.fit.threads)
@@ -94,11 +98,15 @@ def train_preset(
         journal = Journal(folder, preset, tables, tracker)
         if first:
             _say_what_is_trained_on(tables, journal)
-        model = _fit_stages(preset, tables, journal, resume=resume)
+        model = _fit_stages(preset, tables, journal, supervision, resume=resume)
         if first:
-            _finish(preset, tables, folder, model)
+            _finish(preset, tables, folder, model, supervision)
             journal.close()
     return folder.checkpoint
+
+
+def _read(preset: Preset, data: Path) -> Records:
+    return read_psmm(data, preset.data.labels, preset.data.unknown_labels)
 
 
 def _splits_of(selection: Selection) -> list[Split]:
@@ -142,10 +150,12 @@ def require_all_labels(split: Split) -> None:
         )
 
 
-def _fit_stages(preset: Preset, tables: Tables, journal: Journal, *, resume: bool) -> Network:
+def _fit_stages(
+    preset: Preset, tables: Tables, journal: Journal, supervision: Supervision, *, resume: bool
+) -> Network:
     fit, folder = preset.fit, journal.folder
     torch.manual_seed(fit.seed)
-    kept = _kept_place(folder) if resume else None
+    kept = folder.kept_place() if resume else None
     if kept is not None and is_first_process():
         folder.forget_metrics_after(kept.epochs)
         journal.say(f"resumed after epoch {kept.epochs} and {kept.batches} batches")
@@ -160,6 +170,7 @@ def _fit_stages(preset: Preset, tables: Tables, journal: Journal, *, resume: boo
                 preset,
                 tables,
                 journal,
+                supervision,
                 number=number,
                 epochs_before=epochs_before,
                 start=state,
@@ -178,11 +189,12 @@ def _fit_stage(
     preset: Preset,
     tables: Tables,
     journal: Journal,
+    supervision: Supervision,
     *,
     number: int,
     epochs_before: int,
     start: dict[str, torch.Tensor] | None,
-    kept: _Kept | None,
+    kept: KeptPlace | None,
 ) -> Learner:
     fit, stage = preset.fit, preset.fit.stages[number]
     batches_done = kept.batches if kept else 0
@@ -208,13 +220,14 @@ def _fit_stage(
                 number=number,
                 epochs_before=epochs_before,
                 first_batch=batches_done,
+                supervision=supervision,
             )
         ],
     )
     development, evaluated = tables.development, 0
     if development is not None:
         evaluated = -(-len(development.split) // stage.batch)
-    loaders = Loaders(preset, stage, epochs_before, share_of(trainer))
+    loaders = Loaders(preset, stage, epochs_before, share_of(trainer), supervision.collate)
     train = loaders.training(tables.train, batches_done)
     learner = Learner(
         model,
@@ -223,6 +236,7 @@ def _fit_stage(
         number=number,
         steps=len(train) // fit.accumulate * stage.epochs,
         evaluated=evaluated,
+        supervision=supervision,
     )
     if start is not None:
         learner.load_weights(start)
@@ -238,23 +252,9 @@ def _fit_stage(
     return learner
 
 
-@dataclass(frozen=True)
-class _Kept:
-    """Where a resume file stands: stage, whole epochs over all stages, batches after those."""
-
-    stage: int
-    epochs: int
-    batches: int
-
-
-def _kept_place(folder: RunFolder) -> _Kept | None:
-    if not folder.resume.is_file():
-        return None
-    content = torch.load(folder.resume, map_location="cpu", weights_only=True)["realmnet"]
-    return _Kept(int(content["stage"]), int(content["epochs"]), int(content["batches"]))
-
-
-def _finish(preset: Preset, tables: Tables, folder: RunFolder, model: Network) -> None:
+def _finish(
+    preset: Preset, tables: Tables, folder: RunFolder, model: Network, supervision: Supervision
+) -> None:
     """Write the last checkpoint, with operating points where there is data to fit them on."""
     point: OperatingPoint | None = None
     metrics: dict[str, Any] = {}
@@ -262,7 +262,7 @@ def _finish(preset: Preset, tables: Tables, folder: RunFolder, model: Network) -
         point, metrics = _operate(preset, tables.development, model)
     epochs = sum(stage.epochs for stage in preset.fit.stages)
     facts = msgspec.structs.replace(
-        describe_checkpoint(preset, tables, model, epochs, metrics),
+        describe_checkpoint(preset, tables, model, epochs, metrics, supervision.facts),
         finished=True,
         operating_point=point,
     )

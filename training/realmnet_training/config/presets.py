@@ -65,6 +65,8 @@ PRESETS: Final = (
     "realmnet",
     "realmnet_max",
     "smoke",
+    "student_11m",
+    "student_5m",
     "swin_b",
 )
 

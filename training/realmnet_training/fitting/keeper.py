@@ -18,6 +18,7 @@ from realmnet_training.config import Preset
 from realmnet_training.fitting.journal import Journal
 from realmnet_training.fitting.learner import Learner
 from realmnet_training.fitting.run_folder import plain_metrics, software_facts
+from realmnet_training.fitting.supervision import FROM_LABELS, Supervision
 from realmnet_training.measuring.evaluation import facts_of
 from realmnet_training.networks.architectures import Network
 from realmnet_training.pictures.prepared import Tables
@@ -42,6 +43,7 @@ class EpochKeeper(Callback):
         number: int,
         epochs_before: int,
         first_batch: int = 0,
+        supervision: Supervision = FROM_LABELS,
     ) -> None:
         self._preset = preset
         self._tables = tables
@@ -49,6 +51,7 @@ class EpochKeeper(Callback):
         self._folder = journal.folder
         self._number = number
         self._epochs_before = epochs_before
+        self._supervision = supervision
         self._begun = self._last_line = time.monotonic()
         self._begun_at = first_batch
         self._open = contextlib.ExitStack()
@@ -148,7 +151,9 @@ class EpochKeeper(Callback):
         save_checkpoint(
             self._folder.checkpoint,
             model,
-            describe_checkpoint(self._preset, self._tables, model, epoch, metrics or {}),
+            describe_checkpoint(
+                self._preset, self._tables, model, epoch, metrics or {}, self._supervision.facts
+            ),
         )
 
     def _epoch(self, trainer: lightning.Trainer) -> int:
@@ -186,8 +191,13 @@ class EpochKeeper(Callback):
         )
 
 
-def describe_checkpoint(
-    preset: Preset, tables: Tables, model: Network, epochs: int, metrics: dict[str, Any]
+def describe_checkpoint(  # noqa: PLR0917 - all of them said once
+    preset: Preset,
+    tables: Tables,
+    model: Network,
+    epochs: int,
+    metrics: dict[str, Any],
+    supervision: dict[str, Any],
 ) -> CheckpointFacts:
     """The facts of a checkpoint that is still training."""
     return CheckpointFacts(
@@ -202,6 +212,7 @@ def describe_checkpoint(
             if prepared is not None
         },
         epochs=epochs,
+        supervision=supervision,
         development_metrics=metrics,
         software=software_facts(),
     )

@@ -17,6 +17,7 @@ from realmnet_runtime.errors import ConfigurationError
 from realmnet_training.config import BceConfig, FitConfig, Stage
 from realmnet_training.fitting.freezing import freeze, hold_still
 from realmnet_training.fitting.optimiser import build_loss, build_optimiser, build_schedule
+from realmnet_training.fitting.supervision import FROM_LABELS, Batch, Supervision
 from realmnet_training.losses import known_targets
 from realmnet_training.networks.architectures import Network
 from realmnet_training.pictures.batches import ALONE, in_order
@@ -32,6 +33,7 @@ class Learner(lightning.LightningModule):
         number: of the stage, from 0; part of the seed.
         steps: steps of the whole stage.
         evaluated: batches of the whole development table, over all processes.
+        supervision: what a batch teaches.
 
     Attributes:
         model: the trained weights.
@@ -50,6 +52,7 @@ class Learner(lightning.LightningModule):
         number: int,
         steps: int,
         evaluated: int = 0,
+        supervision: Supervision = FROM_LABELS,
     ) -> None:
         super().__init__()
         self.model = model
@@ -66,6 +69,7 @@ class Learner(lightning.LightningModule):
         self._number = number
         self._steps = steps
         self._evaluated = evaluated
+        self._supervision = supervision
         self._loss = build_loss(stage.loss)
         self._first_loss = build_loss(BceConfig())
         self._losses: list[Tensor] = []
@@ -111,17 +115,16 @@ class Learner(lightning.LightningModule):
         place = (self._fit.seed, self._number, self.current_epoch, number)
         torch.manual_seed(int(np.random.default_rng(place).integers(2**31)))
 
-    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Loss of one batch; targets that are NaN are unknown.
 
         Raises:
             ConfigurationError: the loss is not finite.
         """
-        images, given = batch
-        targets, known = known_targets(given)
-        logits, _ = self.model(images.contiguous(memory_format=torch.channels_last))
+        logits, maps = self.model(batch[0].contiguous(memory_format=torch.channels_last))
         starting = self.current_epoch < self._stage.bce_epochs
-        loss = (self._first_loss if starting else self._loss)(logits.float(), targets, known=known)
+        truth = self._first_loss if starting else self._loss
+        loss = self._supervision.loss((logits.float(), maps), batch, truth, self._number)
         if not torch.isfinite(loss):
             raise ConfigurationError(
                 f"the loss became {loss.item()} in epoch {self.current_epoch + 1} of stage "

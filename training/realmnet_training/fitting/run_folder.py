@@ -5,12 +5,14 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
 import numpy as np
+import torch
 
 from realmnet_runtime import __version__
 from realmnet_runtime.errors import ConfigurationError, UsageError
@@ -28,6 +30,15 @@ _LIBRARIES: Final = (
     "opencv-python",
     "safetensors",
 )
+_NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
+
+
+class KeptPlace(NamedTuple):
+    """Where a resume file stands: stage, whole epochs over all stages, batches after those."""
+
+    stage: int
+    epochs: int
+    batches: int
 
 
 class RunFolder:
@@ -40,6 +51,8 @@ class RunFolder:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.preset = root / "preset.json"
+        self.supervision = root / "supervision.json"
+        """What a run learns from beside its labels; absent where there is nothing."""
         self.environment = root / "environment.json"
         self.log = root / "log.txt"
         self.metrics = root / "metrics.jsonl"
@@ -53,11 +66,17 @@ class RunFolder:
     @property
     def results(self) -> tuple[Path, ...]:
         """What a finished run leaves and a tracking store takes a copy of."""
-        kept = (self.preset, self.environment, self.log, self.metrics, self.curves)
+        said = (self.preset, self.supervision, self.environment, self.log)
+        kept = (*said, self.metrics, self.curves)
         return (*(path for path in kept if path.is_file()), self.checkpoint)
 
     def open(
-        self, preset: P, *, resume: bool, decisive: Callable[[P], object] = lambda preset: preset
+        self,
+        preset: P,
+        *,
+        resume: bool,
+        decisive: Callable[[P], object] = lambda preset: preset,
+        supervision: Mapping[str, Any] = _NOTHING,
     ) -> None:
         """Begin or continue a run.
 
@@ -65,10 +84,12 @@ class RunFolder:
             preset: of the run.
             resume: whether to continue it.
             decisive: what of a preset must be as it was when the run was begun.
+            supervision: what the run learns from beside its labels, JSON-ready; it must be the
+                same too.
 
         Raises:
             UsageError: a run is already there, or there is none to continue.
-            ConfigurationError: the run there was begun with another preset.
+            ConfigurationError: the run there was begun with another preset or supervision.
             OutputError: the folder cannot be written.
         """
         begun = self.preset.is_file()
@@ -86,13 +107,33 @@ class RunFolder:
                     f"the run in '{self.root}' was begun with another preset ({self.preset.name}); "
                     "give the same preset and the same --set"
                 )
+            self._require_supervision(supervision)
             return
         try:
             self.root.mkdir(parents=True, exist_ok=True)
+            self.supervision.unlink(missing_ok=True)
         except OSError as error:
             raise cannot_write(self.root, error) from error
         write_atomically(self.environment, _pretty(software_facts() | machine_facts()))
+        if supervision:
+            write_atomically(self.supervision, _pretty(dict(supervision)))
+        # last: a folder with a preset is a run that was begun
         write_atomically(self.preset, _pretty(preset))
+
+    def _require_supervision(self, wanted: Mapping[str, Any]) -> None:
+        kept = self.supervision.read_bytes() if self.supervision.is_file() else b"{}"
+        if decode_json(kept, dict[str, Any], str(self.supervision)) != plain_metrics(dict(wanted)):
+            raise ConfigurationError(
+                f"the run in '{self.root}' was begun with another teacher or other weights of its "
+                f"losses ({self.supervision.name}); give the same command and the same options"
+            )
+
+    def kept_place(self) -> KeptPlace | None:
+        """Where the resume file stands; None where there is none."""
+        if not self.resume.is_file():
+            return None
+        content = torch.load(self.resume, map_location="cpu", weights_only=True)["realmnet"]
+        return KeptPlace(*(int(content[key]) for key in ("stage", "epochs", "batches")))
 
     def forget_metrics_after(self, epochs: int) -> None:
         """Drop lines of epochs that a resumed run trains again.
