@@ -78,6 +78,11 @@ VERBS: Final[dict[str, Verb]] = {
         "write a checkpoint as ONNX",
         "realmnet[compression]",
     ),
+    "distil": Verb(
+        "realmnet_compression.distillation.commands:distil",
+        "train a student from a teacher's answers",
+        "realmnet[compression]",
+    ),
     "quantise": Verb(
         "realmnet_compression.commands:quantise", "make an INT8 variant", "realmnet[compression]"
     ),
