@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
 import subprocess
 import sys
@@ -9,7 +10,11 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("openvino_telemetry", reason="OpenVINO's telemetry is not installed")
+# not importorskip: once an engine is loaded in this process the package cannot be imported
+pytestmark = pytest.mark.skipif(
+    not list(importlib.metadata.distributions(name="openvino-telemetry")),
+    reason="OpenVINO's telemetry is not installed",
+)
 
 LOADED_BY_US = """
 from realmnet_runtime.backends import load_engine
@@ -51,4 +56,4 @@ def test_nothing_is_sent(program: str, surroundings: dict[str, str], tmp_path: P
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert list(tmp_path.rglob("openvino*")) == []
+    assert [path for path in tmp_path.rglob("*") if "openvino" in path.name] == []
