@@ -27,8 +27,8 @@ def load_nncf() -> Any:  # noqa: ANN401 - an untyped package
         nncf = importlib.import_module("nncf")
         importlib.import_module("nncf.torch")
         nncf.set_log_level(logging.ERROR)
-        functions = importlib.import_module("nncf.torch.quantization.quantize_functions")
-        reference = importlib.import_module("nncf.torch.quantization.reference")
+        functions: Any = importlib.import_module("nncf.torch.quantization.quantize_functions")
+        reference: Any = importlib.import_module("nncf.torch.quantization.reference")
     plain = _PlainFunctions(reference.ReferenceQuantize(reference.ReferenceBackendType.TORCH))
     functions.QuantizedFunctionsCPU = plain
     functions.QuantizedFunctionsCUDA = plain
@@ -47,7 +47,7 @@ class _PlainFunctions:
     """What NNCF asks for its quantisers' arithmetic, in operators of torch."""
 
     def __init__(self, reference: Any) -> None:  # noqa: ANN401 - an untyped package
-        self._functions = {
+        self._functions: dict[str, Callable[..., Any]] = {
             "Quantize_forward": reference.forward,
             "Quantize_backward": reference.backward,
         }

@@ -37,7 +37,7 @@ from realmnet_training.config import AugmentConfig
 from realmnet_training.model import RealMNet
 from realmnet_training.pictures.prepared import PreparedSplit
 
-SETTINGS = AwareSettings(batch=4, lr=1e-5)
+SETTINGS = AwareSettings(epochs=2, batch=4, lr=1e-5)
 TOLERANCE = 0.1
 
 
@@ -130,9 +130,9 @@ def test_the_fp32_network_is_left_as_it_was(made: Made, trained: RealMNet) -> No
 
 @pytest.mark.slow
 def test_weights_and_ranges_learn_and_statistics_do_not(made: Made) -> None:
-    assert made.report.steps == 2
+    assert made.report.steps == 4
+    assert made.report.losses[1] < made.report.losses[0]
     assert made.report.quantisers == len(made.hooks) > 100
-    assert np.isfinite(made.report.losses).all()
     changed = {
         name
         for name, value in made.fp32_before.items()
