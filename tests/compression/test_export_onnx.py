@@ -85,6 +85,19 @@ def test_expanded_biases_of_a_large_window_are_rolled_up(tmp_path: Path) -> None
     assert path.stat().st_size < stored + 700_000
 
 
+def test_a_smaller_third_window_is_exported_with_its_tables(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = RealMNet("5m", 64, third_window=2)
+    for parameter in (p for n, p in model.named_parameters() if n.endswith("attention_biases")):
+        torch.nn.init.normal_(parameter)
+    graph = onnx.load(export_onnx(model.eval(), tmp_path / "slim.onnx")).graph
+    tables = [list(t.dims) for t in graph.initializer if t.name.endswith("/table")]
+
+    # windows of 2 x 2 in every stage: four offsets a head
+    assert sorted(tables) == sorted([[4, 4]] * 2 + [[5, 4]] * 6 + [[10, 4]] * 2)
+    assert Counter(node.op_type for node in graph.node)["Gather"] == 10
+
+
 def test_same_model_gives_the_same_bytes(trained: RealMNet, exported: Path, tmp_path: Path) -> None:
     again = export_onnx(trained, tmp_path / "again.onnx", engines=())
 

@@ -16,6 +16,7 @@ from realmnet_runtime.backends._contract import (
     EngineRequest,
     version_key,
 )
+from realmnet_runtime.backends._telemetry import silence_openvino
 from realmnet_runtime.backends._threads import default_threads
 from realmnet_runtime.errors import BackendUnavailable, IncompatibleError, UsageError
 from realmnet_runtime.manifest import Engine
@@ -33,6 +34,7 @@ __all__ = [
     "known_engine",
     "load_engine",
     "open_backend",
+    "silence_openvino",
 ]
 
 
@@ -99,6 +101,7 @@ def load_engine(name: str) -> BackendFactory:
             f"engine '{name}' is not installed; pip install 'realmnet-runtime[{entry.extra}]'"
         )
     module, _, attribute = entry.factory.partition(":")
+    silence_openvino()
     try:
         factory = getattr(importlib.import_module(module), attribute)
     except (ImportError, OSError) as error:

@@ -14,6 +14,7 @@ from realmnet_training.config.data import DataConfig
 from realmnet_training.config.files import read_preset
 from realmnet_training.config.fitting import FitConfig
 from realmnet_training.config.model import ModelConfig
+from realmnet_training.networks.backbone import window_sizes
 from realmnet_training.networks.baselines import BASELINES, BaselineName
 
 
@@ -32,6 +33,9 @@ class Preset(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         if self.model.network != "realmnet":
             self._require_baseline(self.model.network)
+        else:
+            for stage in self.fit.stages:
+                window_sizes(stage.image, self.model.third_window)
         last = self.fit.stages[-1].image
         if last != self.preprocess.size:
             raise ConfigurationError(
@@ -64,6 +68,7 @@ PRESETS: Final = (
     "phantoms_21m",
     "realmnet",
     "realmnet_max",
+    "slim_21m",
     "smoke",
     "student_11m",
     "student_5m",

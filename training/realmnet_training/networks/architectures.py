@@ -31,6 +31,7 @@ class Architecture(
     heads: int
     lam: float
     head: HeadKind = "csra"
+    third_window: int = 0
 
     def build(self, *, pretrained: str | Path | None = None, drop_path: float = 0.0) -> RealMNet:
         """The network with fresh or pre-trained weights; errors as `RealMNet`."""
@@ -43,6 +44,7 @@ class Architecture(
             pretrained=pretrained,
             drop_path=drop_path,
             head=self.head,
+            third_window=self.third_window,
         )
 
 
@@ -77,6 +79,7 @@ def architecture_of(model: Network) -> AnyArchitecture:
         heads=model.heads,
         lam=model.lam,
         head=model.head_kind,
+        third_window=model.third_window,
     )
 
 

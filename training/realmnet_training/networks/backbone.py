@@ -91,34 +91,55 @@ def token_grids(image: int) -> tuple[int, int, int, int]:
     return (image // 4, -(-image // 8), -(-image // 16), -(-image // STRIDE))
 
 
-def window_sizes(image: int) -> tuple[int, int, int, int]:
+def window_sizes(image: int, third_window: int = 0) -> tuple[int, int, int, int]:
     """Attention windows by stage for a square image, in tokens.
 
     Stages 3 and 4 attend over their whole grid; stage 2 uses the smallest window of at least
     image / 32 that tiles its grid. This gives the published 7, 7, 14, 7 at 224, 12, 12, 24, 12 at
     384 and 16, 16, 32, 16 at 512; stage 1 is convolutional and ignores its entry.
+
+    Args:
+        image: side of the square input, pixels.
+        third_window: another window for stage 3, whose products of tokens with tokens dominate
+            attention: 12 at 384 px has a quarter of them. 0 keeps the whole grid.
+
+    Raises:
+        ConfigurationError: an image size that has no token grid, or a window that does not tile
+            the third stage's.
     """
     _, second, third, fourth = token_grids(image)
     tiles = next(
         window for window in range(-(-image // STRIDE), second + 1) if second % window == 0
     )
-    return (tiles, tiles, third, fourth)
+    # a window of one token would attend to itself alone
+    fitting = [window for window in range(2, third + 1) if third % window == 0]
+    if third_window and third_window not in fitting:
+        raise ConfigurationError(
+            f"third_window = {third_window} does not tile the third stage's grid of {third} x "
+            f"{third} tokens at {image} px; {', '.join(map(str, fitting))} do, and 0 is the "
+            "whole grid"
+        )
+    return (tiles, tiles, third_window or third, fourth)
 
 
-def build_backbone(size: Size, image: int, drop_path: float = 0.0) -> TinyVit:
+def build_backbone(
+    size: Size, image: int, drop_path: float = 0.0, third_window: int = 0
+) -> TinyVit:
     """Build an untrained TinyViT without pooling or classifier.
 
     Args:
         size: 5m, 11m or 21m.
         image: side of the square input, pixels.
         drop_path: stochastic depth of the last block, 0 to below 1, rising linearly over the 12.
+        third_window: attention window of stage 3, tokens; 0 is its whole grid.
 
     Returns:
         timm's model; `forward_features` gives (N, channels, image / 32, image / 32) without the
         final norm, which is `head.norm`.
 
     Raises:
-        ConfigurationError: an unknown size, or an image size that has no token grid.
+        ConfigurationError: an unknown size, an image size that has no token grid, or a window
+            that does not tile it.
     """
     if size not in SIZES:
         raise ConfigurationError(f"model size '{size}'; RealMNet has {', '.join(SIZES)}")
@@ -129,7 +150,7 @@ def build_backbone(size: Size, image: int, drop_path: float = 0.0) -> TinyVit:
             f"tiny_vit_{size}_224",
             num_classes=0,
             global_pool="",
-            window_sizes=list(window_sizes(image)),
+            window_sizes=list(window_sizes(image, third_window)),
             drop_path_rate=drop_path,
         ),
     )

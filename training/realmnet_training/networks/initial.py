@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from realmnet_runtime.errors import ConfigurationError, MissingPath
+from realmnet_runtime.labels import LabelSet
 from realmnet_training.checkpoint import load_checkpoint
 from realmnet_training.config import Preset, Stage
 from realmnet_training.model import RealMNet
@@ -34,7 +35,13 @@ def build_model(preset: Preset, stage: Stage, *, fresh: bool) -> Network:
     architecture: AnyArchitecture
     if config.network == "realmnet":
         architecture = Architecture(
-            config.size, stage.image, labels, config.heads, config.lam, config.head
+            config.size,
+            stage.image,
+            labels,
+            config.heads,
+            config.lam,
+            config.head,
+            config.third_window,
         )
     else:
         architecture = BaselineArchitecture(config.network, labels)
@@ -42,7 +49,8 @@ def build_model(preset: Preset, stage: Stage, *, fresh: bool) -> Network:
         pretrained=config.pretrained if fresh else None, drop_path=config.drop_path
     )
     if fresh and config.backbone is not None:
-        start_backbone(require_realmnet(model, "model.backbone"), Path(config.backbone))
+        kept = preset.data.labels if config.keep_head else None
+        start_from(require_realmnet(model, "model.backbone"), Path(config.backbone), kept)
     return model
 
 
@@ -58,20 +66,53 @@ def require_backbone(path: Path) -> None:
         )
 
 
-def start_backbone(model: RealMNet, path: Path) -> None:
-    """Fill a model's backbone from a checkpoint of any labels; its head stays fresh.
+def start_from(model: RealMNet, path: Path, labels: LabelSet | None = None) -> None:
+    """Fill a model's backbone from a checkpoint of any labels, and its head where it is kept.
 
-    Position biases are resized where the image sizes differ.
+    Position biases are resized where the image sizes differ, and those of stage 3 cropped where
+    the model's third window is smaller.
+
+    Args:
+        model: to fill, in place.
+        path: checkpoint of `realmnet train`.
+        labels: meaning of the model's outputs where the checkpoint's head is kept; None leaves the
+            head fresh.
 
     Raises:
-        MissingPath, IntegrityError, ConfigurationError: no checkpoint of a RealMNet of this size.
+        MissingPath, IntegrityError, ConfigurationError: no checkpoint of a RealMNet of this size,
+            of a larger third window, or with this head.
     """
     require_backbone(path)
-    source, _ = load_checkpoint(path)
+    source, facts = load_checkpoint(path)
     if source.size != model.size:
         raise ConfigurationError(
             f"checkpoint '{path}' holds a RealMNet {source.size}; this preset trains {model.size}: "
             f"set model.size={source.size} or take another checkpoint"
         )
+    if source.third_window and not model.third_window:
+        raise ConfigurationError(
+            f"checkpoint '{path}' has a third window of {source.third_window} tokens and this "
+            f"preset the whole grid; set model.third_window={source.third_window} or take another "
+            "checkpoint"
+        )
     wanted = model.backbone.state_dict()
-    model.backbone.load_state_dict(resize_position_biases(source.backbone.state_dict(), wanted))
+    model.backbone.load_state_dict(
+        resize_position_biases(
+            source.backbone.state_dict(), wanted, crop_third=model.third_window > 0
+        )
+    )
+    if labels is not None:
+        _keep_head(model, source, path, of_these_labels=facts.label_set == labels)
+
+
+def _keep_head(model: RealMNet, source: RealMNet, path: Path, *, of_these_labels: bool) -> None:
+    theirs = (source.head_kind, source.heads, source.lam)
+    ours = (model.head_kind, model.heads, model.lam)
+    if not of_these_labels or theirs != ours:
+        raise ConfigurationError(
+            f"the head of checkpoint '{path}' is a {theirs[0]} head (heads {theirs[1]}, lam "
+            f"{theirs[2]:g}) of {source.labels} labels, not the preset's (model.head {ours[0]}, "
+            f"heads {ours[1]}, lam {ours[2]:g}) of its {model.labels}; set model.keep_head=false "
+            "or take another checkpoint"
+        )
+    model.head.load_state_dict(source.head.state_dict())

@@ -24,7 +24,9 @@ FILE_SUFFIXES: Final = (".safetensors", ".pth", ".pt", ".bin")
 _IGNORED: Final = ("head.fc.", "attention_bias_idxs")
 
 
-def load_pretrained(backbone: TinyVit, size: Size, image: int, source: str | Path) -> None:
+def load_pretrained(
+    backbone: TinyVit, size: Size, image: int, source: str | Path, *, crop_third: bool = False
+) -> None:
     """Fill a backbone with pre-trained weights, resizing position biases where windows differ.
 
     Args:
@@ -33,6 +35,8 @@ def load_pretrained(backbone: TinyVit, size: Size, image: int, source: str | Pat
         image: side of the backbone's input, pixels.
         source: a timm tag (`dist_in22k_ft_in1k` is the paper's), or a local .safetensors or .pth
             file in timm's names. Files are read with `weights_only`, so no code in them runs.
+        crop_third: whether the backbone's third window is smaller than its grid; see
+            `resize_position_biases`.
 
     Raises:
         MissingPath: the file is absent, or the tag's weights cannot be fetched.
@@ -52,7 +56,9 @@ def load_pretrained(backbone: TinyVit, size: Size, image: int, source: str | Pat
         )
     wanted = backbone.state_dict()
     state = resize_position_biases(
-        {name: value for name, value in state.items() if not _is_ignored(name)}, wanted
+        {name: value for name, value in state.items() if not _is_ignored(name)},
+        wanted,
+        crop_third=crop_third,
     )
     wrong = sorted(
         name
