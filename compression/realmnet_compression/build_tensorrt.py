@@ -132,7 +132,11 @@ def build_tensorrt(
     if timing_cache is not None:
         known = Path(timing_cache).read_bytes() if Path(timing_cache).is_file() else b""
         cache = config.create_timing_cache(known)
-        config.set_timing_cache(cache, ignore_mismatch=False)
+        if not config.set_timing_cache(cache, ignore_mismatch=False):
+            raise ConfigurationError(
+                f"timing cache '{timing_cache}' is another GPU's or version's; delete it or name "
+                "another"
+            )
     path = (_own_folder() if out_dir is None else Path(out_dir)) / engine_name(key)
     _build(module, builder, config, source=source, key=key, path=path)
     if cache is not None and timing_cache is not None:

@@ -18,8 +18,7 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, numpy_helper
 
-from realmnet_compression.answers import ask
-from realmnet_compression.export_onnx import Signature, probe_images, read_onnx
+from realmnet_compression.export_onnx import OUTPUTS, probe_images, read_onnx
 from realmnet_compression.graphs.graph import (
     consumers,
     initialisers,
@@ -29,6 +28,7 @@ from realmnet_compression.graphs.graph import (
     to_tensor,
 )
 from realmnet_compression.parity import tensor_errors
+from realmnet_compression.quantisation.activations import watch
 from realmnet_compression.quantisation.products import HEAD
 from realmnet_runtime.errors import ConfigurationError, GateFailed
 from realmnet_runtime.files import write_atomically
@@ -64,7 +64,7 @@ def write_half(onnx_path: str | Path, out_path: str | Path) -> Path:
     half = to_half(model)
     onnx.checker.check_model(half, full_check=True)
     raw: bytes = half.SerializeToString(deterministic=True)
-    _require_parity(model.SerializeToString(), raw, signature)
+    _require_parity(model, half, signature.size)
     write_atomically(Path(out_path), raw)
     return Path(out_path)
 
@@ -203,15 +203,12 @@ def _require_fp32(model: onnx.ModelProto) -> None:
         )
 
 
-def _require_parity(reference: bytes, half: bytes, signature: Signature) -> None:
-    images = probe_images(signature.size)
-    exact, found = (
-        ask(raw, "onnxruntime", "fp32", images, labels=signature.labels, threads=1)
-        for raw in (reference, half)
-    )
-    for name in ("logits", "score_maps"):
-        expected = getattr(exact, name)
-        largest = tensor_errors(expected, getattr(found, name)).largest
+def _require_parity(reference: onnx.ModelProto, half: onnx.ModelProto, size: int) -> None:
+    images = probe_images(size)
+    exact, found = (list(watch(model, OUTPUTS, images, 1)) for model in (reference, half))
+    for name in OUTPUTS:
+        expected, answered = (np.stack([a[name] for a in each]) for each in (exact, found))
+        largest = tensor_errors(expected, answered).largest
         allowed = HALF_TOLERANCE * float(np.abs(expected).max())
         if not largest <= allowed:
             raise GateFailed(
