@@ -41,7 +41,7 @@ HALF_TOLERANCE: Final = 0.01
 
 _LARGEST: Final = float(np.finfo(np.float16).max)
 _MOVES: Final = frozenset({"Reshape", "Transpose", "Split", "Slice", "Squeeze", "Unsqueeze"})
-_SUFFIX: Final = {TensorProto.FLOAT: "fp32", TensorProto.FLOAT16: "fp16"}
+_SUFFIX: Final[dict[int, str]] = {TensorProto.FLOAT: "fp32", TensorProto.FLOAT16: "fp16"}
 
 
 def write_half(onnx_path: str | Path, out_path: str | Path) -> Path:

@@ -34,7 +34,6 @@ from realmnet_compression.graphs.graph import (
     replace,
     to_tensor,
 )
-from realmnet_compression.quantisation.qdq import dequantise_weight
 from realmnet_runtime.errors import ConfigurationError
 
 UNSIGNED_OFFSET: Final = 128
@@ -124,7 +123,8 @@ class _Writer:
             bias = self._value(node.input[2]) if len(node.input) > 2 else np.float32(0)
             if bias is None:
                 raise _not_constant(node)
-            name = self._constant(f"{node.output[0]}/bias", bias - owed)
+            settled = np.asarray(bias, np.float32) - owed
+            name = self._constant(f"{node.output[0]}/bias", settled)
             del node.input[2:]
             node.input.append(name)
             return []
@@ -166,7 +166,12 @@ class _Writer:
         if codes is None or scales is None:
             return None
         axis = next((int(entry.i) for entry in maker.attribute if entry.name == "axis"), 1)
-        return dequantise_weight(codes, scales.astype(np.float32), axis)
+        shape = [1] * codes.ndim
+        if scales.size > 1:
+            shape[axis] = -1
+        # biases are INT32 codes, more than FP32 holds exactly
+        exact = codes.astype(np.float64) * scales.astype(np.float64).reshape(shape)
+        return exact.astype(np.float32)
 
     def _is_int32(self, maker: onnx.NodeProto) -> bool:
         tensor = self._tensors.get(maker.input[0]) if maker.input else None
@@ -255,9 +260,11 @@ class _Writer:
         return name
 
     def _node(self, operator: str, inputs: list[str], output: str, **attributes: int) -> None:
-        self._nodes.append(
-            onnx.helper.make_node(operator, inputs, [output], name=output, **attributes)
+        node = onnx.helper.make_node(operator, inputs, [output], name=output)
+        node.attribute.extend(
+            onnx.helper.make_attribute(name, value) for name, value in attributes.items()
         )
+        self._nodes.append(node)
 
 
 def _constant_product(

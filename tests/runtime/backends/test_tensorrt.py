@@ -73,7 +73,8 @@ def test_errors_are_kept_and_not_printed(capfd: pytest.CaptureFixture[str]) -> N
     log = library_log(module)
     log.errors.clear()
     builder = module.Builder(log)
-    parser = module.OnnxParser(builder.create_network(0), log)
+    network = builder.create_network(0)  # the parser writes into it and does not keep it alive
+    parser = module.OnnxParser(network, log)
 
     assert not parser.parse(b"no model")
 
