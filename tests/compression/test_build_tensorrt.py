@@ -38,8 +38,12 @@ needs_library = pytest.mark.skipif(
 def sources(
     small_file: Path, small_int8: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, Path]:
-    half = write_half(small_file, tmp_path_factory.mktemp("half") / "fp16.onnx")
-    return {"fp16": half, "int8": small_int8}
+    folder = tmp_path_factory.mktemp("half")
+    return {
+        "fp16": write_half(small_file, folder / "fp16.onnx"),
+        "int8": small_int8,
+        "int8 and fp16": write_half(small_int8, folder / "int8-fp16.onnx"),
+    }
 
 
 @pytest.fixture(scope="module")
@@ -48,12 +52,20 @@ def engine(sources: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -
 
 
 @needs_library
-@pytest.mark.parametrize("capability", ["8.9", "12.0"])
-@pytest.mark.parametrize("precision", ["fp16", "int8"])
+@pytest.mark.parametrize(
+    ("source", "capability"),
+    [
+        ("fp16", "8.9"),
+        ("fp16", "12.0"),
+        ("int8", "8.9"),
+        ("int8", "12.0"),
+        ("int8 and fp16", "8.9"),
+    ],
+)
 def test_an_engine_is_built_without_a_gpu(
-    sources: dict[str, Path], precision: str, capability: str, tmp_path: Path
+    sources: dict[str, Path], source: str, capability: str, tmp_path: Path
 ) -> None:
-    path = build_ahead_of_time(sources[precision], tmp_path / "x.engine", capability)
+    path = build_ahead_of_time(sources[source], tmp_path / "x.engine", capability)
     record = read_record(path)
 
     library, module = import_library("tensorrt-rtx")
@@ -63,11 +75,11 @@ def test_an_engine_is_built_without_a_gpu(
         gpu=ANY_GPU,
         compute_capability=capability,
         driver=None,
-        onnx_sha256=sha256_of(sources[precision]),
+        onnx_sha256=sha256_of(sources[source]),
     )
     assert record.engine_bytes == path.stat().st_size > 10_000
-    assert record.precision == precision
-    assert record.products[precision] > 0
+    assert record.precision == source.partition(" ")[0]
+    assert set(source.split(" and ")) <= set(record.products)
     assert record.products["fp32"] > 0
     assert record.build_seconds > 0
     assert sorted(p.name for p in tmp_path.iterdir()) == ["x.engine", "x.engine.key.json"]

@@ -4,6 +4,9 @@ Sums of squares of a norm and exponentials of a softmax leave FP16's range, and 
 sum over the head; those keep FP32 behind explicit Casts, so that a strongly typed engine computes
 what the file says. Input and outputs stay float32, the file is a drop-in for the FP32 one.
 
+Of a Q/DQ file the INT8 products stay, in TensorRT's spelling, and what was FP32 becomes FP16: a
+file for TensorRT, whose attention would otherwise compute in FP32 beside INT8 products.
+
 onnxruntime's own converter was tried and not used: it leaves the nodes unsorted, clips values
 beyond FP16's range without a word, and computes what lies between two kept nodes in FP16.
 """
@@ -30,6 +33,7 @@ from realmnet_compression.graphs.graph import (
 from realmnet_compression.parity import tensor_errors
 from realmnet_compression.quantisation.activations import watch
 from realmnet_compression.quantisation.products import HEAD
+from realmnet_compression.quantisation.tensorrt_qdq import spell_for_tensorrt
 from realmnet_runtime.errors import ConfigurationError, GateFailed
 from realmnet_runtime.files import write_atomically
 
@@ -39,16 +43,22 @@ KEPT_OPERATORS: Final = frozenset({"LayerNormalization", "Softmax"})
 HALF_TOLERANCE: Final = 0.01
 """Largest difference between FP16 and FP32 on probe pictures, as a share of the largest answer."""
 
+INT8_HALF_TOLERANCE: Final = 0.05
+"""The same for a Q/DQ file with and without FP16: FP16 moves values across rounding edges."""
+
 _LARGEST: Final = float(np.finfo(np.float16).max)
 _MOVES: Final = frozenset({"Reshape", "Transpose", "Split", "Slice", "Squeeze", "Unsqueeze"})
+_QUANTISERS: Final = frozenset({"QuantizeLinear", "DequantizeLinear"})
+_HALF_QUANTISERS: Final = (19, 9)
+"""Opset that lets QuantizeLinear read FP16, and its file format."""
 _SUFFIX: Final[dict[int, str]] = {TensorProto.FLOAT: "fp32", TensorProto.FLOAT16: "fp16"}
 
 
 def write_half(onnx_path: str | Path, out_path: str | Path) -> Path:
-    """Write the FP16 form of an exported file and prove it in onnxruntime.
+    """Write the FP16 form of a file and prove it in onnxruntime.
 
     Args:
-        onnx_path: FP32 file of `export_onnx`.
+        onnx_path: FP32 file of `export_onnx`, or INT8 file of `quantise`.
         out_path: file to write; its directory must exist.
 
     Returns:
@@ -56,33 +66,44 @@ def write_half(onnx_path: str | Path, out_path: str | Path) -> Path:
 
     Raises:
         MissingPath: there is no such file.
-        ConfigurationError: not an FP32 file of this toolkit, or a value beyond FP16's range.
-        GateFailed: the answers differ by more than `HALF_TOLERANCE`; nothing is written.
+        ConfigurationError: no file of this toolkit, FP16 already, or a value beyond FP16's range.
+        GateFailed: the answers differ by more than `HALF_TOLERANCE`, of an INT8 file
+            `INT8_HALF_TOLERANCE`; nothing is written.
         OutputError: the file could not be written.
     """
     model, signature = read_onnx(onnx_path)
     half = to_half(model)
     onnx.checker.check_model(half, full_check=True)
     raw: bytes = half.SerializeToString(deterministic=True)
-    _require_parity(model, half, signature.size)
+    tolerance = INT8_HALF_TOLERANCE if _is_quantised(model) else HALF_TOLERANCE
+    _require_parity(model, half, signature.size, tolerance)
     write_atomically(Path(out_path), raw)
     return Path(out_path)
 
 
 def to_half(model: onnx.ModelProto) -> onnx.ModelProto:
-    """A copy of an FP32 model with weights and most arithmetic in FP16.
+    """A copy of a model with weights and most arithmetic in FP16 where they were FP32.
 
     Args:
-        model: FP32, not quantised; input and outputs float32, which they stay.
+        model: FP32 or Q/DQ; input and outputs float32, which they stay.
 
     Raises:
-        ConfigurationError: another kind of model, or a tensor with a value that is not finite or
-            beyond FP16's range (±65,504), named.
+        ConfigurationError: FP16 already, a Q/DQ model that has no spelling for TensorRT, or a
+            tensor with a value that is not finite or beyond FP16's range (±65,504), named.
     """
-    _require_fp32(model)
-    result = onnx.ModelProto()
-    result.CopyFrom(model)
-    _Writer(result, _float_values(model)).write()
+    if any(tensor.data_type == TensorProto.FLOAT16 for tensor in model.graph.initializer):
+        raise ConfigurationError(
+            "the file is FP16 already; FP16 is made from a file of `realmnet export` or "
+            "`realmnet quantise`"
+        )
+    # INT32 biases have scales below FP16's range; the spelling has none
+    result = spell_for_tensorrt(model)
+    if _is_quantised(result):
+        opset, ir_version = _HALF_QUANTISERS
+        for entry in result.opset_import:
+            entry.version = max(entry.version, opset)
+        result.ir_version = max(result.ir_version, ir_version)
+    _Writer(result, _float_values(result)).write()
     return result
 
 
@@ -192,26 +213,21 @@ def _float_values(model: onnx.ModelProto) -> set[str]:
     return names | {t.name for t in graph.initializer if t.data_type == TensorProto.FLOAT}
 
 
-def _require_fp32(model: onnx.ModelProto) -> None:
-    if any(node.op_type in {"QuantizeLinear", "DequantizeLinear"} for node in model.graph.node):
-        raise ConfigurationError(
-            "the file is quantised; FP16 is made from the FP32 file of `realmnet export`"
-        )
-    if any(tensor.data_type == TensorProto.FLOAT16 for tensor in model.graph.initializer):
-        raise ConfigurationError(
-            "the file is FP16 already; FP16 is made from the FP32 file of `realmnet export`"
-        )
+def _is_quantised(model: onnx.ModelProto) -> bool:
+    return any(node.op_type in _QUANTISERS for node in model.graph.node)
 
 
-def _require_parity(reference: onnx.ModelProto, half: onnx.ModelProto, size: int) -> None:
+def _require_parity(
+    reference: onnx.ModelProto, half: onnx.ModelProto, size: int, tolerance: float
+) -> None:
     images = probe_images(size)
     exact, found = (list(watch(model, OUTPUTS, images, 1)) for model in (reference, half))
     for name in OUTPUTS:
         expected, answered = (np.stack([a[name] for a in each]) for each in (exact, found))
         largest = tensor_errors(expected, answered).largest
-        allowed = HALF_TOLERANCE * float(np.abs(expected).max())
+        allowed = tolerance * float(np.abs(expected).max())
         if not largest <= allowed:
             raise GateFailed(
-                f"FP16 differs from FP32 by {largest:.2e} in '{name}'; {allowed:.2e} is allowed: "
-                "release the FP32 file; nothing was written"
+                f"FP16 differs by {largest:.2e} in '{name}' from the file it is made of; "
+                f"{allowed:.2e} is allowed: release that file; nothing was written"
             )

@@ -13,7 +13,12 @@ from onnx import TensorProto, numpy_helper
 
 from realmnet_compression.export_onnx import OUTPUTS, read_onnx
 from realmnet_compression.graphs.arithmetic import count_products, typed_precision
-from realmnet_compression.graphs.half import HALF_TOLERANCE, to_half, write_half
+from realmnet_compression.graphs.half import (
+    HALF_TOLERANCE,
+    INT8_HALF_TOLERANCE,
+    to_half,
+    write_half,
+)
 from realmnet_compression.quantisation.activations import watch
 from realmnet_runtime.errors import ConfigurationError, GateFailed, OutputError
 
@@ -124,15 +129,32 @@ def test_values_that_overflow_on_the_way_stop_the_writing(small_file: Path, tmp_
     source, path = tmp_path / "fp32.onnx", tmp_path / "fp16.onnx"
     onnx.save(model, source)
 
-    with pytest.raises(GateFailed, match="FP16 differs from FP32"):
+    with pytest.raises(GateFailed, match="FP16 differs by"):
         write_half(source, path)
 
     assert not path.exists()
 
 
-def test_only_fp32_files_are_taken(small_int8: Path, half: onnx.ModelProto) -> None:
-    with pytest.raises(ConfigurationError, match="is quantised"):
-        to_half(onnx.load(small_int8))
+def test_of_a_quantised_file_the_rest_becomes_fp16(
+    small_int8: Path, small_tensors: list[Float32Array], tmp_path: Path
+) -> None:
+    path = write_half(small_int8, tmp_path / "int8-fp16.onnx")
+    model, _ = read_onnx(path)
+    types = element_types(model)
+    before, after = (
+        np.stack([a["logits"] for a in watch(onnx.load(file), ["logits"], small_tensors, 1)])
+        for file in (small_int8, path)
+    )
+
+    assert count_products(model) == {"fp16": 3, "fp32": 1, "int8": 3}
+    for node in model.graph.node:
+        if node.op_type == "QuantizeLinear":
+            assert types[node.input[0]] == types[node.input[1]] == TensorProto.FLOAT16
+    allowed = INT8_HALF_TOLERANCE * np.abs(before).max()
+    np.testing.assert_allclose(after, before, rtol=0, atol=allowed)
+
+
+def test_fp16_is_not_made_twice(half: onnx.ModelProto) -> None:
     with pytest.raises(ConfigurationError, match="FP16 already"):
         to_half(half)
 
