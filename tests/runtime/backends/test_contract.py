@@ -19,6 +19,8 @@ from realmnet_runtime.backends import (
     load_engine,
     open_backend,
 )
+from realmnet_runtime.backends._cuda import find_device
+from realmnet_runtime.backends._engine_key import engine_folder
 from realmnet_runtime.errors import BackendUnavailable, IncompatibleError, UsageError
 
 
@@ -59,11 +61,16 @@ def built_engines(
     route = request.node.callspec.params if hasattr(request.node, "callspec") else {}
     if route.get("stored", "") != route.get("computed", ""):
         pytest.skip("in a strongly typed engine the file decides the arithmetic")
-    build = pytest.importorskip("realmnet_compression.build_tensorrt").build_tensorrt
+    builder = pytest.importorskip("realmnet_compression.build_tensorrt")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    engine_folder().mkdir(parents=True)
     for name, model in models.items():
         (tmp_path / name).write_bytes(model.content)
-        build(tmp_path / name)
+        if ENGINES["tensorrt"].library == "tensorrt":
+            builder.build_tensorrt(tmp_path / name)
+        else:
+            path = engine_folder() / f"{name}.engine"
+            builder.build_ahead_of_time(tmp_path / name, path, find_device().compute_capability)
 
 
 OF_FILES = frozenset(
