@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import tempfile
 from pathlib import Path
 from typing import Annotated
@@ -12,6 +13,7 @@ import typer
 from realmnet_benchmarks.accuracy_tables import align
 from realmnet_benchmarks.records import read_psmm
 from realmnet_compression.export_onnx import export_onnx, read_onnx
+from realmnet_compression.graphs.half import write_half
 from realmnet_compression.quantisation.calibration import require_development
 from realmnet_compression.quantisation.quantise import QuantiseReport
 from realmnet_compression.quantisation.quantise import quantise as quantise_file
@@ -39,15 +41,30 @@ RecipeOption = Annotated[
 ]
 
 
+class FilePrecision(enum.StrEnum):
+    """In which floating point an exported file stores its weights."""
+
+    FP32 = "fp32"
+    FP16 = "fp16"
+
+
 def export(
     checkpoint: Annotated[Path, typer.Argument(help="Folder or file of `realmnet train`.")],
     *,
     out: Annotated[Path, typer.Option("--out", "-o", help="ONNX file to write.")],
+    precision: Annotated[
+        FilePrecision, typer.Option(help="fp16 keeps norms, softmax and the head in FP32.")
+    ] = FilePrecision.FP32,
 ) -> None:
     """Write a checkpoint as one static ONNX file, compared with torch in both engines."""
     require_writable_file(out)
     model, _ = load_checkpoint(find_checkpoint(checkpoint))
-    typer.echo(str(export_onnx(model, out)))
+    if precision is FilePrecision.FP32:
+        typer.echo(str(export_onnx(model, out)))
+        return
+    with tempfile.TemporaryDirectory(prefix="realmnet-") as temporary:
+        exported = export_onnx(model, Path(temporary) / "fp32.onnx")
+        typer.echo(str(write_half(exported, out)))
 
 
 def quantise(

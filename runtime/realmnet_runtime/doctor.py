@@ -62,9 +62,7 @@ class DoctorReport(msgspec.Struct, frozen=True):
             BackendUnavailable: none does.
         """
         if not any(engine.loads for engine in self.engines):
-            cures = " or ".join(
-                f"pip install 'realmnet-runtime[{entry.extra}]'" for entry in ENGINES.values()
-            )
+            cures = " or ".join(entry.cure for entry in ENGINES.values())
             raise BackendUnavailable(f"no engine loads on this machine; {cures}")
 
 

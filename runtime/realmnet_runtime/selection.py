@@ -99,7 +99,7 @@ def _by_order(
         passed_over.append(f"the bundle has no variant this CPU can run in {engine}")
     offered = [engine for engine in ENGINES if any(v.engine == engine for v in variants)]
     if offered and not any(engine in installed for engine in offered):
-        cures = " or ".join(f"pip install 'realmnet-runtime[{ENGINES[e].extra}]'" for e in offered)
+        cures = " or ".join(ENGINES[engine].cure for engine in offered)
         raise BackendUnavailable(
             f"bundle needs {' or '.join(offered)} and neither is installed; {cures}"
             if len(offered) > 1
@@ -143,6 +143,12 @@ def _nothing_runs(
             f"this CPU runs no variant of the bundle: {'; '.join(unmet)}; "
             f"use a bundle with an fp32 variant"
         )
+    by_name = sorted({v.engine for v in mine if v.engine in ENGINES and v.engine not in AUTO_ORDER})
+    if by_name:
+        return IncompatibleError(
+            f"the bundle's variants run in {', '.join(by_name)}, which auto does not choose; ask "
+            f"for engine {' or '.join(by_name)} by name"
+        )
     return IncompatibleError(
         f"this runtime has no engine for {_names(variants)}; its engines are {', '.join(ENGINES)}"
     )
@@ -152,10 +158,7 @@ def _require_installed(engine: str, installed: Collection[str]) -> None:
     if engine not in ENGINES:
         known_engine(engine)
     if engine not in installed:
-        raise BackendUnavailable(
-            f"engine '{engine}' is not installed; "
-            f"pip install 'realmnet-runtime[{ENGINES[engine].extra}]'"
-        )
+        raise BackendUnavailable(f"engine '{engine}' is not installed; {ENGINES[engine].cure}")
 
 
 def _requirement(variant: Variant) -> str:

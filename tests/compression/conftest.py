@@ -6,10 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import onnx
 import pytest
 import torch
 
-from realmnet_compression.export_onnx import export_onnx
+from realmnet_compression.export_onnx import IR_VERSION, OPSET, PRODUCER, export_onnx
+from realmnet_compression.graphs.graph import to_tensor
+from realmnet_compression.quantisation.activations import calibrate_ranges
+from realmnet_compression.quantisation.products import find_products
+from realmnet_compression.quantisation.qdq import write_int8
 from realmnet_training.losses import binary_cross_entropy
 from realmnet_training.model import RealMNet
 
@@ -75,3 +80,116 @@ def tensors() -> list[Float32Array]:
     """24 pictures (1, 3, 64, 64) the network has not seen."""
     images, _ = structured_pictures(24, seed=2)
     return [image[np.newaxis] for image in images]
+
+
+@pytest.fixture(scope="session")
+def small_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file like an exported one with one of each kind of node, small enough to build quickly."""
+    path = tmp_path_factory.mktemp("small") / "fp32.onnx"
+    path.write_bytes(small_network().SerializeToString(deterministic=True))
+    return path
+
+
+def small_network() -> onnx.ModelProto:
+    """Convolutions that pad, a depthwise one, attention, GELU and a head, at 32 px."""
+    rng = np.random.default_rng(5)
+    tensors: dict[str, npt.NDArray[np.generic]] = {
+        "stem.weight": rng.normal(0, 0.4, (16, 3, 3, 3)).astype(np.float32),
+        "stem.bias": rng.normal(0, 0.1, 16).astype(np.float32),
+        "mix.weight": rng.normal(0, 0.4, (16, 1, 3, 3)).astype(np.float32),
+        "mix.bias": np.zeros(16, np.float32),
+        "norm.weight": np.ones(16, np.float32),
+        "norm.bias": rng.normal(0, 0.1, 16).astype(np.float32),
+        "table": rng.normal(0, 0.1, (1, 9)).astype(np.float32),
+        "index": rng.integers(0, 9, (256, 256)).astype(np.int32),
+        "fc1.weight": rng.normal(0, 0.3, (16, 32)).astype(np.float32),
+        "fc1.bias": rng.normal(0, 0.1, 32).astype(np.float32),
+        "fc2.weight": rng.normal(0, 0.2, (32, 16)).astype(np.float32),
+        "fc2.bias": rng.normal(0, 0.1, 16).astype(np.float32),
+        "head.weight": rng.normal(0, 1.0, (7, 16, 1, 1)).astype(np.float32),
+        "to_tokens": np.array([1, 16, 256], np.int64),
+        "to_grid": np.array([1, 16, 16, 16], np.int64),
+        "places": np.array([2, 3], np.int64),
+        "root": np.float32(np.sqrt(2.0)),
+        "one": np.float32(1.0),
+        "half": np.float32(0.5),
+    }
+    swapped = {"perm": [0, 2, 1]}
+    rows: list[tuple[str, str, list[str], str, dict[str, object]]] = [
+        ("stem", "Conv", ["image", "stem.weight", "stem.bias"], "a", padding(2)),
+        ("stem", "Relu", ["a"], "b", {}),
+        ("mix", "Conv", ["b", "mix.weight", "mix.bias"], "c", {**padding(1), "group": 16}),
+        ("mix", "Reshape", ["c", "to_tokens"], "d", {}),
+        ("mix", "Transpose", ["d"], "e", swapped),
+        ("norm", "LayerNormalization", ["e", "norm.weight", "norm.bias"], "f", {"axis": -1}),
+        ("attn", "Transpose", ["f"], "g", swapped),
+        ("attn", "MatMul", ["f", "g"], "h", {}),
+        ("attn", "Gather", ["table", "index"], "i", {"axis": 1}),
+        ("attn", "Add", ["h", "i"], "j", {}),
+        ("attn", "Softmax", ["j"], "k", {"axis": -1}),
+        ("attn", "MatMul.2", ["k", "f"], "l", {}),
+        ("fc1", "MatMul", ["l", "fc1.weight"], "m", {}),
+        ("fc1", "Add", ["m", "fc1.bias"], "n", {}),
+        ("gelu", "Div", ["n", "root"], "o", {}),
+        ("gelu", "Erf", ["o"], "p", {}),
+        ("gelu", "Add", ["p", "one"], "q", {}),
+        ("gelu", "Mul", ["n", "q"], "r", {}),
+        ("gelu", "Mul.2", ["r", "half"], "s", {}),
+        ("fc2", "MatMul", ["s", "fc2.weight"], "t", {}),
+        ("fc2", "Add", ["fc2.bias", "t"], "u", {}),
+        ("skip", "Add", ["e", "u"], "v", {}),
+        ("skip", "Transpose", ["v"], "w", swapped),
+        ("skip", "Reshape", ["w", "to_grid"], "x", {}),
+        ("head", "Conv", ["x", "head.weight"], "score_maps", {}),
+        ("head", "ReduceMean", ["score_maps", "places"], "logits", {"keepdims": 0}),
+    ]
+    nodes = [
+        onnx.helper.make_node(
+            kind.split(".")[0], inputs, [output], name=f"{module}/{kind}", **options
+        )
+        for module, kind, inputs, output, options in rows
+    ]
+    float32 = onnx.TensorProto.FLOAT
+    shapes = {"image": [1, 3, 32, 32], "logits": [1, 7], "score_maps": [1, 7, 16, 16]}
+    image, *answers = (
+        onnx.helper.make_tensor_value_info(name, float32, shape) for name, shape in shapes.items()
+    )
+    graph = onnx.helper.make_graph(
+        nodes,
+        "small",
+        [image],
+        answers,
+        [to_tensor(value, name) for name, value in tensors.items()],
+    )
+    opset = [onnx.helper.make_opsetid("", OPSET)]
+    model = onnx.helper.make_model(
+        graph, opset_imports=opset, ir_version=IR_VERSION, producer_name=PRODUCER
+    )
+    onnx.checker.check_model(model, full_check=True)
+    return model
+
+
+def padding(stride: int) -> dict[str, object]:
+    return {"kernel_shape": [3, 3], "strides": [stride, stride], "pads": [1, 1, 1, 1]}
+
+
+@pytest.fixture(scope="session")
+def small_tensors() -> list[Float32Array]:
+    """Six pictures (1, 3, 32, 32) for the small network."""
+    rng = np.random.default_rng(6)
+    return [rng.random((1, 3, 32, 32), np.float32) for _ in range(6)]
+
+
+@pytest.fixture(scope="session")
+def small_int8(
+    small_file: Path, small_tensors: list[Float32Array], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """The small network's portable Q/DQ file."""
+    model = onnx.load(small_file)
+    products = find_products(model.graph)
+    wanted = [product for product in products if product.kind != "depthwise"]
+    values = calibrate_ranges(model, [p.activation for p in wanted], small_tensors, 1)
+    ranges = {product.name: values[product.activation] for product in wanted}
+    path = tmp_path_factory.mktemp("small") / "int8.onnx"
+    path.write_bytes(write_int8(model, products, ranges).SerializeToString(deterministic=True))
+    return path

@@ -105,7 +105,8 @@ def build_tiny_model(*, quantised: bool, size: int = SIZE, labels: int = LABELS)
         ],
         constants,
     )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)])
+    opset = [helper.make_opsetid("", 21)]
+    model = helper.make_model(graph, opset_imports=opset, producer_name="realmnet")
     model.ir_version = 10
     onnx.checker.check_model(model, full_check=True)
     return TinyModel(model.SerializeToString(), size, labels)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+from collections.abc import Callable
 from typing import Final, cast
 
 import msgspec
 
-from realmnet_runtime._version import __version__
 from realmnet_runtime.backends._contract import (
     Backend,
     BackendFactory,
@@ -39,44 +39,68 @@ __all__ = [
 
 
 class EngineEntry(msgspec.Struct, frozen=True):
-    """Where an engine's class is, which library it needs, and the extra that brings it."""
+    """Where an engine's class is and what it needs.
+
+    Attributes:
+        factory: `module:class`.
+        extras: extra that brings each library with which it runs, by the library's module; of
+            several the first that is installed is used.
+        device: `module:function` that raises BackendUnavailable where the machine lacks the
+            device the engine runs on; empty for engines that run on any CPU.
+    """
 
     factory: str
-    library: str
-    extra: str
+    extras: dict[str, str]
+    device: str = ""
+
+    @property
+    def library(self) -> str:
+        """Module of the library it runs with: the first installed one, else the first."""
+        names = list(self.extras)
+        return next((name for name in names if importlib.util.find_spec(name)), names[0])
+
+    @property
+    def extra(self) -> str:
+        """Extra that brings `library`."""
+        return self.extras[self.library]
+
+    @property
+    def cure(self) -> str:
+        """How to install it, in words."""
+        return " or ".join(f"pip install 'realmnet-runtime[{e}]'" for e in self.extras.values())
 
 
 ENGINES: Final[dict[str, EngineEntry]] = {
     "openvino": EngineEntry(
-        "realmnet_runtime.backends._openvino:OpenVinoBackend", "openvino", "openvino"
+        "realmnet_runtime.backends._openvino:OpenVinoBackend", {"openvino": "openvino"}
     ),
     "onnxruntime": EngineEntry(
-        "realmnet_runtime.backends._onnxruntime:OnnxRuntimeBackend", "onnxruntime", "onnxruntime"
+        "realmnet_runtime.backends._onnxruntime:OnnxRuntimeBackend", {"onnxruntime": "onnxruntime"}
+    ),
+    "tensorrt": EngineEntry(
+        "realmnet_runtime.backends._tensorrt:TensorRtBackend",
+        {"tensorrt": "tensorrt", "tensorrt_rtx": "tensorrt-rtx"},
+        device="realmnet_runtime.backends._cuda:find_device",
     ),
 }
 
-AUTO_ORDER: Final[tuple[str, ...]] = tuple(ENGINES)
-"""Order in which `auto` asks: OpenVINO is the faster of the two on x86 at every precision."""
+AUTO_ORDER: Final[tuple[str, ...]] = ("openvino", "onnxruntime")
+"""Order in which `auto` asks: OpenVINO is the faster of the two on x86 at every precision.
 
-_LATER: Final = ("tensorrt",)
+TensorRT is not asked: it runs only where an engine was built first, so somebody chose it by name.
+"""
 
 
 def known_engine(name: str) -> Engine:
     """The name, if it is an engine's.
 
     Raises:
-        BackendUnavailable: the engine is known, but this release has no backend for it.
         UsageError: there is no such engine.
     """
-    if name in _LATER:
-        raise BackendUnavailable(
-            f"engine '{name}' has no backend in realmnet-runtime {__version__}; a later release "
-            f"brings it; use {' or '.join(ENGINES)}"
-        )
     if name not in ENGINES:
         raise UsageError(
             f"no engine '{name}'; there are auto, {', '.join(ENGINES)}"
-            f"{nearest(name, ['auto', *ENGINES, *_LATER])}"
+            f"{nearest(name, ['auto', *ENGINES])}"
         )
     return cast("Engine", name)
 
@@ -92,24 +116,31 @@ def load_engine(name: str) -> BackendFactory:
     """Import an engine's class, and with it the engine.
 
     Raises:
-        BackendUnavailable: not installed, or installed and not loadable.
+        BackendUnavailable: not installed, installed and not loadable, or without its device.
         UsageError: there is no such engine.
     """
     entry = ENGINES[known_engine(name)]
     if importlib.util.find_spec(entry.library) is None:
-        raise BackendUnavailable(
-            f"engine '{name}' is not installed; pip install 'realmnet-runtime[{entry.extra}]'"
-        )
-    module, _, attribute = entry.factory.partition(":")
+        raise BackendUnavailable(f"engine '{name}' is not installed; {entry.cure}")
     silence_openvino()
     try:
-        factory = getattr(importlib.import_module(module), attribute)
+        factory = _named(entry.factory)
+        importlib.import_module(entry.library)
     except (ImportError, OSError) as error:
         raise BackendUnavailable(
             f"engine '{name}' is installed but does not load ({' '.join(str(error).split())}); "
             f"pip install --force-reinstall 'realmnet-runtime[{entry.extra}]'"
         ) from error
+    if entry.device:
+        _named(entry.device)()
     return cast("BackendFactory", factory)
+
+
+def _named(place: str) -> Callable[..., object]:
+    """What is at `module:name`."""
+    module, _, attribute = place.partition(":")
+    found: Callable[..., object] = getattr(importlib.import_module(module), attribute)
+    return found
 
 
 def open_backend(name: str, model: bytes, request: EngineRequest, oldest_engine: str) -> Backend:

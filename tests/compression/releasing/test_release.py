@@ -264,11 +264,14 @@ def test_commands_from_checkpoint_to_verified_bundle(
     workplace: Path, released: ReleaseReport, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     checkpoint, data = str(workplace / "checkpoint.safetensors"), str(workplace / "data")
-    fp32, int8 = str(tmp_path / "fp32.onnx"), str(tmp_path / "int8.onnx")
+    fp32, int8, half = (str(tmp_path / f"{name}.onnx") for name in ("fp32", "int8", "fp16"))
     common = ["--checkpoint", checkpoint, "--data", data, "--cache", str(workplace / "cache")]
     recipe = ["--recipe", str(workplace / "recipe.toml")]
 
     assert main(["export", checkpoint, "-o", fp32]) == 0
+    assert main(["export", checkpoint, "-o", half, "--precision", "fp16"]) == 0
+    assert main(["export", checkpoint, "-o", half, "--precision", "fp15"]) == 2
+    assert 0.5 < Path(half).stat().st_size / Path(fp32).stat().st_size < 0.52
     assert main(["quantise", fp32, *common, *recipe, "-o", int8]) == 0
     assert main(["bundle", "verify", released.bundle]) == 0
     capsys.readouterr()

@@ -263,12 +263,14 @@ def test_an_engine_asked_for_and_absent_is_3(
     assert f"pip install 'realmnet-runtime[{engine}]'" in done.one_line()
 
 
-def test_an_engine_of_a_later_release_is_3(
-    realmnet: Command, eye_file: Path, tiny_bundle: Path
+def test_an_engine_with_either_of_two_libraries_is_3_without_both(
+    realmnet_process: Command, eye_file: Path, tiny_bundle: Path
 ) -> None:
-    done = realmnet("predict", eye_file, "--bundle", tiny_bundle, "--engine", "tensorrt")
+    words = ["predict", eye_file, "--bundle", tiny_bundle, "--engine", "tensorrt"]
+    done = realmnet_process(*words, absent={"tensorrt", "tensorrt_rtx"})
     assert (done.code, done.out) == (3, "")
-    assert "a later release brings it" in done.one_line()
+    for extra in ("tensorrt", "tensorrt-rtx"):
+        assert f"pip install 'realmnet-runtime[{extra}]'" in done.one_line()
 
 
 def test_no_engine_at_all_is_3(
@@ -278,7 +280,7 @@ def test_no_engine_at_all_is_3(
     done = realmnet_process("predict", eye_file, "--bundle", tiny_bundle, absent=engines)
     assert (done.code, done.out) == (3, "")
     assert "pip install 'realmnet-runtime[" in done.one_line()
-    doctor = realmnet_process("doctor", absent=engines)
+    doctor = realmnet_process("doctor", absent={*engines, "tensorrt", "tensorrt_rtx"})
     assert doctor.code == 3
     for engine in engines:
         assert f"pip install 'realmnet-runtime[{engine}]'" in " ".join(doctor.out.split())

@@ -61,7 +61,7 @@ def test_auto_takes_the_first_of_the_stated_order(
         (
             (AUTO_ORDER.index(each.engine), each.execution_precision != "int8", position)
             for position, each in enumerate(variants)
-            if each.engine in installed and runs(each, cpu)
+            if each.engine in AUTO_ORDER and each.engine in installed and runs(each, cpu)
         ),
     )
     try:
@@ -118,8 +118,12 @@ def test_messages_name_the_cure() -> None:
         choose_variant(variants, engine="openvino", installed=set(), instruction_sets=set())
     with pytest.raises(BackendUnavailable, match=r"\[openvino\].* or .*\[onnxruntime\]"):
         choose_variant(variants, installed=set(), instruction_sets=set())
-    with pytest.raises(BackendUnavailable, match="later release"):
+    with pytest.raises(BackendUnavailable, match=r"\[tensorrt\].* or .*\[tensorrt-rtx\]"):
+        choose_variant(variants, engine="tensorrt", installed=set(), instruction_sets=set())
+    with pytest.raises(IncompatibleError, match="no tensorrt variant; it has ort, ov"):
         choose_variant(variants, engine="tensorrt", installed=BOTH, instruction_sets=set())
+    with pytest.raises(IncompatibleError, match="ask for engine tensorrt by name"):
+        choose_variant((variant("trt", "tensorrt"),), installed=BOTH, instruction_sets=set())
     with pytest.raises(IncompatibleError, match="avx512_vnni or avx_vnni"):
         choose_variant(variants, name="ov", installed=BOTH, instruction_sets=set())
     with pytest.raises(UsageError, match="it has ort, ov"):
