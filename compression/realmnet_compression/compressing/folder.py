@@ -161,7 +161,8 @@ def environment() -> dict[str, str]:
 
 def key_of(step: Mapping[str, Any], inputs: Mapping[str, str]) -> str:
     """Digest of a step's settings, of what it depends on, and of the software that makes it."""
-    return digest_of({"toolkit": __version__, "software": software(), "step": step, **inputs})
+    made_by = {"toolkit": __version__, "software": software()}
+    return digest_of({**made_by, "step": step, "inputs": inputs})
 
 
 def digest_of(content: object) -> str:

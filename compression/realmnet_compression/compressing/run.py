@@ -198,12 +198,12 @@ class _Running:
         step, source = recipe.steps[place], recipe.source_of(place)
         inputs = {"checkpoint": self._checkpoint_sha256, "tables": digest_of(self.job.tables.facts)}
         if source is not None and source != GIVEN:
-            inputs[source] = self.records[source].digest
+            inputs[f"step {source}"] = self.records[source].digest
         # answers are compared with the export's; a gate and a bundle look at every model
         looks_at_all = not isinstance(step, ModelStep)
         for model in recipe.models:
             if model.title in self.records and (looks_at_all or isinstance(model, ExportStep)):
-                inputs[model.title] = self.records[model.title].digest
+                inputs[f"step {model.title}"] = self.records[model.title].digest
         measuring = (recipe.label_set, recipe.threads, recipe.latency)
         inputs["measuring"] = digest_of(measuring)
         if isinstance(step, BundleStep):
