@@ -14,7 +14,6 @@ from realmnet_compression.compressing.measured_model import (
 )
 from realmnet_compression.compressing.metrics import (
     VariantFigures,
-    describe_figures,
     table_figures,
 )
 from realmnet_compression.compressing.steps import ExportStep, ModelStep
@@ -112,9 +111,13 @@ def _figures(
         tables[table.split.name] = table_figures(
             table, job.tables.measured_on, metrics[name], parity
         )
-    return describe_figures(
-        run.plan,
-        made_by=(model.step.title, model.step.STORES, model.size),
+    return VariantFigures(
+        variant=name,
+        step=model.step.title,
+        engine=run.plan.engine,
+        stores=model.step.STORES,
+        execution=run.plan.execution,
+        bytes=model.size,
         threads=job.recipe.threads,
         latency=latency,
         tables=tables,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -12,7 +12,6 @@ from realmnet_benchmarks.latency import Latency
 from realmnet_benchmarks.metrics import MultilabelMetrics
 from realmnet_compression.compressing.tables import Table
 from realmnet_compression.parity import Parity
-from realmnet_compression.recipe import VariantPlan
 from realmnet_runtime.manifest import Precision
 from realmnet_runtime.structs import decode_json
 
@@ -79,29 +78,6 @@ class VariantFigures(msgspec.Struct, frozen=True):
     threads: int
     latency: Latency
     tables: dict[str, TableFigures]
-
-
-def describe_figures(
-    plan: VariantPlan,
-    *,
-    made_by: tuple[str, Precision, int],
-    threads: int,
-    latency: Latency,
-    tables: Mapping[str, TableFigures],
-) -> VariantFigures:
-    """Put the figures of a variant together; `made_by` is step, stored precision and bytes."""
-    step, stores, size = made_by
-    return VariantFigures(
-        variant=plan.name,
-        step=step,
-        engine=plan.engine,
-        stores=stores,
-        execution=plan.execution,
-        bytes=size,
-        threads=threads,
-        latency=latency,
-        tables=dict(tables),
-    )
 
 
 def table_figures(

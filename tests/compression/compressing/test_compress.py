@@ -112,9 +112,13 @@ def run(
 
 
 @pytest.fixture(scope="module")
-def done(release_folder: Path) -> Done:
+def recipe(release_folder: Path) -> CompressionRecipe:
     (release_folder / "compress.toml").write_text(RECIPE)
-    recipe = load_compression(str(release_folder / "compress.toml"))
+    return load_compression(str(release_folder / "compress.toml"))
+
+
+@pytest.fixture(scope="module")
+def done(release_folder: Path, recipe: CompressionRecipe) -> Done:
     out = release_folder / "compressed"
 
     def breaks(line: str) -> None:
@@ -251,7 +255,9 @@ def test_the_command_prints_recipe_and_report(done: Done) -> None:
     assert CliRunner().invoke(app, [recipe]).exit_code == 2
 
 
-def test_a_checkpoint_with_other_labels_is_refused(release_folder: Path, done: Done) -> None:
+def test_a_checkpoint_with_other_labels_is_refused(
+    release_folder: Path, recipe: CompressionRecipe
+) -> None:
     model = RealMNet("5m", 64, labels=5)
     facts = read_facts(release_folder / "checkpoint.safetensors")
     facts = msgspec.structs.replace(
@@ -260,15 +266,17 @@ def test_a_checkpoint_with_other_labels_is_refused(release_folder: Path, done: D
     save_checkpoint(release_folder / "other.safetensors", model, facts)
 
     with pytest.raises(ConfigurationError, match=r"'peripheral'.*releases 'psmm'"):
-        run(release_folder, done.recipe, release_folder / "refused", checkpoint="other.safetensors")
+        run(release_folder, recipe, release_folder / "refused", checkpoint="other.safetensors")
     assert not (release_folder / "refused" / "recipe.json").exists()
 
 
-def test_a_folder_with_something_else_is_left_alone(done: Done, tmp_path: Path) -> None:
+def test_a_folder_with_something_else_is_left_alone(
+    release_folder: Path, recipe: CompressionRecipe, tmp_path: Path
+) -> None:
     (tmp_path / "thesis.txt").write_text("mine")
 
     with pytest.raises(UsageError, match=r"holds files and no recipe\.json"):
-        run(done.home, done.recipe, tmp_path)
+        run(release_folder, recipe, tmp_path)
 
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
@@ -283,36 +291,36 @@ def table(data: Path, name: str) -> Path:
 
 
 def test_a_picture_that_calibrates_cannot_be_evidence(
-    done: Done, data: Path, tmp_path: Path
+    release_folder: Path, recipe: CompressionRecipe, data: Path, tmp_path: Path
 ) -> None:
     records = read_psmm(data)
     shared = records["val"].paths[3].read_bytes()
     records["test"].paths[5].write_bytes(shared)
-    _, facts = load_checkpoint(done.home / "checkpoint.safetensors")
+    _, facts = load_checkpoint(release_folder / "checkpoint.safetensors")
 
     with pytest.raises(
         ConfigurationError, match=r"1 pictures of split 'test'.*in line 7, which is line 5 there"
     ) as refused:
-        open_tables(done.recipe, facts, data, tmp_path / "cache")
+        open_tables(recipe, facts, data, tmp_path / "cache")
 
     assert records["test"].files[5] not in str(refused.value)
     assert refused.value.exit_code == 2
 
 
 def test_a_patient_who_calibrates_cannot_be_evidence(
-    done: Done, data: Path, tmp_path: Path
+    release_folder: Path, recipe: CompressionRecipe, data: Path, tmp_path: Path
 ) -> None:
     row = table(data, "val").read_text().splitlines()[1]
     test = table(data, "test")
     test.write_text(f"{test.read_text()}{row}\n")
-    facts = read_facts(done.home / "checkpoint.safetensors")
+    facts = read_facts(release_folder / "checkpoint.safetensors")
 
     with pytest.raises(ConfigurationError, match="is also in split 'val'"):
-        open_tables(done.recipe, facts, data, tmp_path / "cache")
+        open_tables(recipe, facts, data, tmp_path / "cache")
 
 
 def test_a_calibration_set_without_a_label_is_refused_before_any_step(
-    done: Done, data: Path, tmp_path: Path
+    release_folder: Path, recipe: CompressionRecipe, data: Path, tmp_path: Path
 ) -> None:
     path = table(data, "val")
     with path.open() as file:
@@ -320,12 +328,12 @@ def test_a_calibration_set_without_a_label_is_refused_before_any_step(
     with path.open("w", newline="") as file:
         writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
         writer.writeheader()
-        writer.writerows(row for row in rows if row["A4"] == "0")
+        writer.writerows(row for row in rows if float(row["A4"]) == 0.0)
 
     with pytest.raises(ConfigurationError, match="has 0 pictures of 'MA'; calibration needs 2"):
         compress(
-            done.recipe,
-            done.home / "checkpoint.safetensors",
+            recipe,
+            release_folder / "checkpoint.safetensors",
             data,
             tmp_path / "out",
             cache=tmp_path / "cache",
