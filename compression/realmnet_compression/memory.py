@@ -13,7 +13,7 @@ from realmnet_training.fitting.faults import OutOfMemory
 _NO_MEMORY: Final = re.compile(
     r"bad_alloc|bad allocation|bad_array_new_length|[Ff]ailed to allocate memory|"
     r"out of memory|[Nn]ot enough memory|[Ii]nsufficient memory|[Cc]an(no|')t allocate memory|"
-    r"[Uu]nable to allocate"
+    r"[Uu]nable to allocate|Arena alloc failed|Failed to serialize proto"
 )
 
 

@@ -115,28 +115,36 @@ def quantise(
         GateFailed: decisions change until no linear product is left in INT8; nothing is written.
         OutputError: the file could not be written.
     """
-    settings = settings or QuantiseSettings()
+    with within_memory(
+        f"calibrating on {len(calibration)} pictures",
+        "free some memory, raise the limit it runs under, or use a machine with more",
+    ):
+        raw, report = _quantised(onnx_path, calibration, check, settings or QuantiseSettings())
+    write_atomically(Path(out_path), raw)
+    return report
+
+
+def _quantised(
+    onnx_path: str | Path,
+    calibration: Sequence[Float32Array],
+    check: Check | None,
+    settings: QuantiseSettings,
+) -> tuple[bytes, QuantiseReport]:
     model, signature = read_onnx(onnx_path)
     _require_fp32(model, onnx_path)
     _require_tensors(calibration, signature.size)
-    with within_memory(
-        f"calibrating on {len(calibration)} pictures at {signature.size} px",
-        "free some memory, raise the limit it runs under, or use a machine with more",
-    ):
-        products = find_products(model.graph)
-        corrected = model
-        if settings.correct_biases:
-            means = channel_means(model, products, calibration, settings.threads)
-            corrected = correct_biases(model, products, means)
-        wanted = [product for product in products if product.kind in settings.activations]
-        names = sorted({product.activation for product in wanted})
-        values = calibrate_ranges(corrected, names, calibration, settings.threads)
-        ranges = {product.name: values[product.activation] for product in wanted}
-        writing = _Writing(model, corrected, products, signature.labels, settings)
-        given_back, flips = writing.settle(ranges, check)
-        raw = writing.bytes_of(ranges)
-    write_atomically(Path(out_path), raw)
-    return QuantiseReport(
+    products = find_products(model.graph)
+    corrected = model
+    if settings.correct_biases:
+        means = channel_means(model, products, calibration, settings.threads)
+        corrected = correct_biases(model, products, means)
+    wanted = [product for product in products if product.kind in settings.activations]
+    names = sorted({product.activation for product in wanted})
+    values = calibrate_ranges(corrected, names, calibration, settings.threads)
+    ranges = {product.name: values[product.activation] for product in wanted}
+    writing = _Writing(model, corrected, products, signature.labels, settings)
+    given_back, flips = writing.settle(ranges, check)
+    return writing.bytes_of(ranges), QuantiseReport(
         int8=tuple(p.name for p in products if p.name in ranges),
         weights_only=tuple(p.name for p in products if p.kind not in settings.activations),
         given_back=tuple(given_back),
