@@ -94,7 +94,9 @@ def quantise(
     require_development(table)
     with tempfile.TemporaryDirectory(prefix="realmnet-") as temporary:
         prepared = prepare_split(table, facts.spec, cache or Path(temporary), 2)
-        calibration, check = quantiser_pictures(prepared, chosen, facts)
+        calibration, check = quantiser_pictures(
+            prepared, chosen.calibration, chosen.check_pictures, facts
+        )
         report = quantise_file(
             file, out, list(calibration), check=check, settings=chosen.quantisation
         )

@@ -147,6 +147,8 @@ def read_onnx(path: str | Path) -> tuple[onnx.ModelProto, Signature]:
         raise MissingPath(f"no file '{path}'; give an ONNX file made by `realmnet export`")
     try:
         model = onnx.load_from_string(path.read_bytes())
+    except MemoryError:
+        raise
     except Exception as error:  # protobuf's own error class differs by backend
         raise ConfigurationError(
             f"'{path}' is no ONNX file ({' '.join(str(error).split())}); make one with "

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from realmnet_compression.answers import RawAnswers
+from realmnet_compression.score_map_parity import MapParity, compare_maps
 from realmnet_runtime.errors import GateFailed
 from realmnet_runtime.labels import LabelSet
 from realmnet_runtime.manifest import OperatingPoint
@@ -42,6 +43,7 @@ class Parity(msgspec.Struct, frozen=True):
         distances: of each flip, how far the reference's probability was from its threshold,
             descending.
         images_changed: images with any flip.
+        maps: where the score maps agree in order and peak.
     """
 
     variant: str
@@ -54,6 +56,7 @@ class Parity(msgspec.Struct, frozen=True):
     flips_per_label: tuple[int, ...]
     distances: tuple[float, ...]
     images_changed: int
+    maps: MapParity
 
     @property
     def flips_per_thousand(self) -> float:
@@ -111,7 +114,7 @@ def compare_answers(
         label_set: of both.
 
     Raises:
-        GateFailed: answers of different shape.
+        GateFailed: answers of different shape, or score maps that are not finite.
     """
     expected, expected_decisions = decide(reference[1].logits, reference[2], label_set)
     found, found_decisions = decide(variant[1].logits, variant[2], label_set)
@@ -130,6 +133,7 @@ def compare_answers(
         flips_per_label=tuple(int(count) for count in flipped.sum(axis=0)),
         distances=tuple(sorted((float(value) for value in distances), reverse=True)),
         images_changed=int(flipped.any(axis=1).sum()),
+        maps=compare_maps(reference[1].score_maps, variant[1].score_maps),
     )
 
 

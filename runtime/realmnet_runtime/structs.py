@@ -77,4 +77,6 @@ def _structs_in(kind: object) -> Iterator[type[msgspec.Struct]]:
 
 
 def _hints(struct: type[msgspec.Struct]) -> dict[str, Any]:
-    return typing.get_type_hints(struct)
+    hints = typing.get_type_hints(struct)
+    # what a class says of all its values is no key of a file
+    return {name: hints[name] for name in struct.__struct_fields__}

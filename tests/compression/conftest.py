@@ -1,4 +1,4 @@
-"""A small network that has learnt something, its exported file, and pictures to ask about."""
+"""Small networks that have learnt something, an exported file, and pictures to ask about."""
 
 from __future__ import annotations
 
@@ -10,13 +10,22 @@ import onnx
 import pytest
 import torch
 
+from realmnet_benchmarks.phantom_splits import SplitPlan, draw_splits
+from realmnet_benchmarks.phantoms import write_dataset
+from realmnet_benchmarks.records import read_psmm
 from realmnet_compression.export_onnx import IR_VERSION, OPSET, PRODUCER, export_onnx
-from realmnet_compression.graphs.graph import to_tensor
+from realmnet_compression.graphs.graph import to_tensor as to_constant
 from realmnet_compression.quantisation.activations import calibrate_ranges
 from realmnet_compression.quantisation.products import find_products
 from realmnet_compression.quantisation.qdq import write_int8
+from realmnet_runtime.labels import PSMM
+from realmnet_runtime.preprocess import PreprocessSpec, to_tensor
+from realmnet_training.checkpoint import CheckpointFacts, architecture_of, save_checkpoint
 from realmnet_training.losses import binary_cross_entropy
+from realmnet_training.measuring.evaluation import compute_logits, facts_of
+from realmnet_training.measuring.operating_points import fit_operating_point
 from realmnet_training.model import RealMNet
+from realmnet_training.pictures.prepared import PreparedSplit, prepare_split
 
 SIZE = 64
 
@@ -159,7 +168,7 @@ def small_network() -> onnx.ModelProto:
         "small",
         [image],
         answers,
-        [to_tensor(value, name) for name, value in tensors.items()],
+        [to_constant(value, name) for name, value in tensors.items()],
     )
     opset = [onnx.helper.make_opsetid("", OPSET)]
     model = onnx.helper.make_model(
@@ -193,3 +202,52 @@ def small_int8(
     path = tmp_path_factory.mktemp("small") / "int8.onnx"
     path.write_bytes(write_int8(model, products, ranges).SerializeToString(deterministic=True))
     return path
+
+
+@pytest.fixture(scope="session")
+def release_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with phantoms and a checkpoint trained on them for seconds; others add to it."""
+    root = tmp_path_factory.mktemp("release")
+    plan = SplitPlan(train=24, dev=32, test=24, natural=0, images_per_patient=2, seed=3)
+    write_dataset(root / "data", draw_splits(plan), height=128, width=160, workers=1)
+    spec = PreprocessSpec(size=64)
+    records = read_psmm(root / "data")
+    train, development = (
+        prepare_split(records[name], spec, root / "cache", 1) for name in ("train", "val")
+    )
+    model = overfitted(train, spec)
+    logits = compute_logits(model, development, spec)
+    facts = CheckpointFacts(
+        architecture=architecture_of(model),
+        label_set=PSMM,
+        spec=spec,
+        splits={"train": facts_of(train.split)},
+        epochs=1,
+        finished=True,
+        operating_point=fit_operating_point(logits, development.split.labels, PSMM, "val"),
+    )
+    save_checkpoint(root / "checkpoint.safetensors", model, facts)
+    return root
+
+
+def overfitted(train: PreparedSplit, spec: PreprocessSpec) -> RealMNet:
+    torch.manual_seed(0)
+    model = RealMNet("5m", spec.size)
+    images = torch.from_numpy(np.stack([to_tensor(p, spec) for p in train.pictures]))
+    targets = torch.from_numpy(train.split.labels.astype(np.float32))
+    optimiser = torch.optim.AdamW(model.parameters(), 1e-3)
+    model.train()
+    for step in range(30):
+        rows = slice(step % 3 * 16, step % 3 * 16 + 16)
+        loss = binary_cross_entropy(model(images[rows])[0], targets[rows])
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            # a few steps do not carry the running statistics to the pictures' own
+            module.reset_running_stats()
+            module.momentum = None
+    with torch.no_grad():
+        model(images)
+    return model.eval()

@@ -21,6 +21,7 @@ import onnx
 
 from realmnet_compression.answers import ask
 from realmnet_compression.export_onnx import ENGINES, read_onnx
+from realmnet_compression.memory import within_memory
 from realmnet_compression.quantisation.activations import Float32Array, Range, calibrate_ranges
 from realmnet_compression.quantisation.bias_correction import channel_means, correct_biases
 from realmnet_compression.quantisation.products import Kind, Product, find_products
@@ -110,10 +111,25 @@ def quantise(
     Raises:
         MissingPath, ConfigurationError: no FP32 file of this toolkit.
         UsageError: no calibration pictures, or of another size.
+        OutOfMemory: nothing is written.
         GateFailed: decisions change until no linear product is left in INT8; nothing is written.
         OutputError: the file could not be written.
     """
-    settings = settings or QuantiseSettings()
+    with within_memory(
+        f"calibrating on {len(calibration)} pictures",
+        "free some memory, raise the limit it runs under, or use a machine with more",
+    ):
+        raw, report = _quantised(onnx_path, calibration, check, settings or QuantiseSettings())
+    write_atomically(Path(out_path), raw)
+    return report
+
+
+def _quantised(
+    onnx_path: str | Path,
+    calibration: Sequence[Float32Array],
+    check: Check | None,
+    settings: QuantiseSettings,
+) -> tuple[bytes, QuantiseReport]:
     model, signature = read_onnx(onnx_path)
     _require_fp32(model, onnx_path)
     _require_tensors(calibration, signature.size)
@@ -128,9 +144,7 @@ def quantise(
     ranges = {product.name: values[product.activation] for product in wanted}
     writing = _Writing(model, corrected, products, signature.labels, settings)
     given_back, flips = writing.settle(ranges, check)
-    raw = writing.bytes_of(ranges)
-    write_atomically(Path(out_path), raw)
-    return QuantiseReport(
+    return writing.bytes_of(ranges), QuantiseReport(
         int8=tuple(p.name for p in products if p.name in ranges),
         weights_only=tuple(p.name for p in products if p.kind not in settings.activations),
         given_back=tuple(given_back),

@@ -5,16 +5,16 @@ from __future__ import annotations
 import datetime as dt
 import importlib.metadata
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from realmnet_benchmarks.records import Records
-from realmnet_compression.recipe import Recipe, VariantPlan
+from realmnet_compression.recipe import VariantPlan
 from realmnet_runtime._version import __version__
 from realmnet_runtime.bundle import Bundle
 from realmnet_runtime.cpu import INT8_DOT_PRODUCT, instruction_sets
 from realmnet_runtime.errors import GateFailed
 from realmnet_runtime.files import sha256_of
-from realmnet_runtime.manifest import Model, OperatingPoint, Provenance, Variant
+from realmnet_runtime.manifest import Model, OperatingPoint, Precision, Provenance, Variant
 from realmnet_runtime.predictor import Predictor
 from realmnet_runtime.selftest import run_selftest
 from realmnet_training.checkpoint import CheckpointFacts
@@ -32,7 +32,46 @@ _LIBRARIES: Final = (
 )
 
 
-def describe_model(recipe: Recipe, model: RealMNet) -> Model:
+class Identity(Protocol):
+    """What every recipe of a bundle says of it."""
+
+    @property
+    def name(self) -> str:
+        """Of the released model."""
+        ...
+
+    @property
+    def version(self) -> str:
+        """Of the released model."""
+        ...
+
+    @property
+    def notice(self) -> str:
+        """Statement that every answer carries."""
+        ...
+
+    @property
+    def trained_on(self) -> str:
+        """One sentence on the training data."""
+        ...
+
+    @property
+    def command(self) -> str:
+        """The documented command that makes the bundle again."""
+        ...
+
+    @property
+    def development(self) -> str:
+        """Table that fits the variants."""
+        ...
+
+    @property
+    def evidence(self) -> tuple[str, ...]:
+        """Tables that show what they answer."""
+        ...
+
+
+def describe_model(recipe: Identity, model: RealMNet) -> Model:
     """What was trained, with the statement every answer carries."""
     head = (
         "a linear head on pooled features"
@@ -50,28 +89,42 @@ def describe_model(recipe: Recipe, model: RealMNet) -> Model:
     )
 
 
-def describe_variant(plan: VariantPlan, point: OperatingPoint) -> Variant:
-    """One way to run the INT8 file; INT8 arithmetic only where the CPU has it."""
+def describe_variant(
+    plan: VariantPlan,
+    point: OperatingPoint,
+    artifact: str = MODEL_FILE,
+    precision: Precision = "int8",
+) -> Variant:
+    """One way to run a file that is stored in this precision."""
     return Variant(
         name=plan.name,
         engine=plan.engine,
-        precision="int8",
+        precision=precision,
         execution_precision=plan.execution,
-        artifact=MODEL_FILE,
+        artifact=artifact,
         operating_point=point,
         oldest_engine=plan.oldest_engine,
-        cpu_requires=tuple(sorted(INT8_DOT_PRODUCT)) if plan.execution == "int8" else (),
+        cpu_requires=cpu_requires(plan),
     )
 
 
+def cpu_requires(plan: VariantPlan) -> tuple[str, ...]:
+    """INT8 arithmetic only where the CPU has it."""
+    return tuple(sorted(INT8_DOT_PRODUCT)) if plan.execution == "int8" else ()
+
+
+def software() -> dict[str, str]:
+    """Versions of the libraries that decide what a variant is and answers."""
+    return {name: importlib.metadata.version(name) for name in _LIBRARIES}
+
+
 def describe_provenance(
-    recipe: Recipe, facts: CheckpointFacts, file: Path, records: Records
+    recipe: Identity, facts: CheckpointFacts, file: Path, records: Records
 ) -> Provenance:
     """Where the bundle comes from: weights, tables by digest, software."""
     digests = {name: split.digest for name, split in facts.splits.items()}
     for name in (recipe.development, *recipe.evidence):
         digests[name] = records[name].digest
-    software = {name: importlib.metadata.version(name) for name in _LIBRARIES}
     return Provenance(
         created=dt.datetime.now(dt.UTC).date().isoformat(),
         trained_on=recipe.trained_on,
@@ -79,11 +132,11 @@ def describe_provenance(
         toolkit_version=__version__,
         checkpoint_sha256=sha256_of(file),
         data_sha256=digests,
-        software={**software, **{f"training {k}": v for k, v in facts.software.items()}},
+        software={**software(), **{f"training {k}": v for k, v in facts.software.items()}},
     )
 
 
-def prove(made: Path, recipe: Recipe) -> str:
+def prove(made: Path, most_bytes: int) -> str:
     """Check the size and run the self-test of every variant; return the bundle's digest.
 
     Raises:
@@ -91,10 +144,10 @@ def prove(made: Path, recipe: Recipe) -> str:
             so cannot vouch for it.
     """
     size = made.stat().st_size
-    if size > recipe.limits.bundle_bytes:
+    if size > most_bytes:
         raise GateFailed(
-            f"the bundle holds {size:,} bytes; {recipe.limits.bundle_bytes:,} are allowed: fewer "
-            "or smaller golden cases, or a smaller model"
+            f"the bundle holds {size:,} bytes; {most_bytes:,} are allowed: fewer or smaller golden "
+            "cases, or a smaller model"
         )
     with Bundle.open(made) as bundle:
         for variant in bundle.manifest.variants:

@@ -5,6 +5,7 @@ Phantoms are drawn for it: a bundle never carries a patient's picture.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,12 +14,18 @@ import numpy as np
 import numpy.typing as npt
 
 from realmnet_benchmarks.phantoms import BALANCED, HOSPITALS, PhantomCase, draw_population, render
-from realmnet_compression.recipe import GoldenPlan
+from realmnet_compression.answers import ask
+from realmnet_compression.parity import decide
+from realmnet_compression.recipe import GoldenPlan, VariantPlan
+from realmnet_compression.releasing.measured import Run
 from realmnet_runtime.boxes import Box
 from realmnet_runtime.errors import GateFailed, NoFieldOfView
 from realmnet_runtime.field_of_view import find_field_of_view
 from realmnet_runtime.images import read_image
+from realmnet_runtime.labels import LabelSet
+from realmnet_runtime.manifest import GoldenAnswer, GoldenCase, OperatingPoint
 from realmnet_runtime.preprocess import PreprocessSpec, prepare, tensor_digest, to_tensor
+from realmnet_training.measuring.operating_points import arrays_of
 
 Float32Array = npt.NDArray[np.float32]
 
@@ -51,6 +58,77 @@ class Candidate:
     def digest(self) -> str:
         """Of the tensor."""
         return tensor_digest(self.tensor[0])
+
+
+def make_golden(
+    plan: GoldenPlan,
+    spec: PreprocessSpec,
+    labels: LabelSet,
+    runs: Sequence[Run],
+    points: Mapping[str, OperatingPoint],
+    *,
+    threads: int,
+) -> tuple[list[GoldenCase], dict[str, bytes]]:
+    """Draw phantoms, ask every variant, keep those that all decide clearly.
+
+    Args:
+        plan: how many.
+        spec: the pre-processing.
+        labels: of the model.
+        runs: the released variants.
+        points: their operating points, by name.
+        threads: of the engines.
+
+    Returns:
+        Golden cases, and their pictures by path in the bundle.
+
+    Raises:
+        GateFailed: too few phantoms are decided clearly.
+    """
+    candidates = draw_candidates(plan, spec)
+    tensors = [candidate.tensor for candidate in candidates]
+    probabilities: dict[str, npt.NDArray[np.float64]] = {}
+    margins = np.full(len(candidates), np.inf)
+    for run in runs:
+        variant, point = run.plan, points[run.plan.name]
+        raw = ask(
+            run.model,
+            variant.engine,
+            variant.execution,
+            tensors,
+            labels=len(labels),
+            threads=threads,
+        )
+        probabilities[variant.name], _ = decide(raw.logits, point, labels)
+        distance = np.abs(probabilities[variant.name] - arrays_of(point, labels)[1])
+        margins = np.minimum(margins, distance.min(axis=1) / _tolerance(variant, plan))
+    kept = clearest(candidates, margins, plan)
+    cases = []
+    for place in kept:
+        candidate = candidates[place]
+        answers = tuple(
+            GoldenAnswer(
+                variant=run.plan.name,
+                probabilities=tuple(probabilities[run.plan.name][place].tolist()),
+                tolerance=_tolerance(run.plan, plan),
+            )
+            for run in runs
+        )
+        cases.append(
+            GoldenCase(
+                name=candidate.name,
+                image=f"golden/{candidate.name}.png",
+                box=candidate.box,
+                box_tolerance=plan.box_tolerance,
+                tensor_sha256=candidate.digest,
+                answers=answers,
+            )
+        )
+    return cases, {case.image: candidates[p].png for case, p in zip(cases, kept, strict=True)}
+
+
+def _tolerance(variant: VariantPlan, plan: GoldenPlan) -> float:
+    return plan.tolerance_int8 if variant.execution == "int8" else plan.tolerance_fp32
 
 
 def draw_candidates(plan: GoldenPlan, spec: PreprocessSpec) -> list[Candidate]:

@@ -5,12 +5,47 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from realmnet_benchmarks.splits import Split
+from realmnet_compression.parity import decide
+from realmnet_compression.releasing.measured import REFERENCE, TableAnswers
 from realmnet_runtime.errors import UsageError
 from realmnet_runtime.labels import LabelSet
 from realmnet_runtime.manifest import OperatingPoint
-from realmnet_training.measuring.operating_points import fit_temperatures, probabilities_of
+from realmnet_training.measuring.operating_points import (
+    fit_operating_point,
+    fit_temperatures,
+    probabilities_of,
+)
 
 Floats = npt.NDArray[np.float64]
+
+
+def fit_points(
+    answers: TableAnswers, split: Split, label_set: LabelSet
+) -> dict[str, OperatingPoint]:
+    """The reference's point for F1 on development data, every variant's to decide like it.
+
+    Args:
+        answers: of the reference and the variants to the table.
+        split: the development table.
+        label_set: names of the labels.
+
+    Raises:
+        UsageError, ConfigurationError: a label that is never, or always, there or decided.
+    """
+    fitted_on = (
+        f"{split.name}, {len(split)} pictures of {len(set(split.patients))} patients, "
+        f"sha256 {split.digest[:16]}"
+    )
+    logits = answers.reference.logits
+    points = {REFERENCE: fit_operating_point(logits, split.labels, label_set, fitted_on)}
+    _, decisions = decide(logits, points[REFERENCE], label_set)
+    for name, found in answers.by_variant.items():
+        if name != REFERENCE:
+            points[name] = match_operating_point(
+                found.logits, split.labels, decisions, label_set, fitted_on
+            )
+    return points
 
 
 def match_operating_point(

@@ -25,12 +25,27 @@ REFERENCE: Final = "fp32-reference"
 """Name of the FP32 file in onnxruntime, from which every variant was made."""
 
 
+REFERENCE_PLAN: Final = VariantPlan(REFERENCE, "onnxruntime", "fp32", "0")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A way to run a model, and the bytes of its file."""
+
+    plan: VariantPlan
+    model: bytes
+
+
 @dataclass(frozen=True)
 class Files:
     """The two files of a release: FP32, which is compared with, and INT8, which is shipped."""
 
     fp32: bytes
     int8: bytes
+
+    def runs(self, plans: Sequence[VariantPlan]) -> list[Run]:
+        """The reference, then every variant of the INT8 file."""
+        return [Run(REFERENCE_PLAN, self.fp32), *(Run(plan, self.int8) for plan in plans)]
 
 
 @dataclass(frozen=True)
@@ -49,29 +64,26 @@ class TableAnswers:
 
 
 def answer_all(
-    files: Files,
-    plans: Sequence[VariantPlan],
+    runs: Sequence[Run],
     tensors: Sequence[Float32Array],
     *,
     table: str,
     labels: int,
     threads: int,
 ) -> TableAnswers:
-    """Ask the reference and every variant about all pictures.
+    """Ask every variant about all pictures, the reference among them or not.
 
     Raises:
         BackendUnavailable: an engine is not installed.
         IncompatibleError: an engine does not compute as the plan says.
     """
     found: dict[str, RawAnswers] = {}
-    jobs = [(REFERENCE, files.fp32, VariantPlan(REFERENCE, "onnxruntime", "fp32", "0"))]
-    jobs += [(plan.name, files.int8, plan) for plan in plans]
-    for name, raw, plan in jobs:
-        with reporting(f"{table}: pictures answered by {name}") as report:
-            found[name] = ask(
-                raw,
-                plan.engine,
-                plan.execution,
+    for run in runs:
+        with reporting(f"{table}: pictures answered by {run.plan.name}") as report:
+            found[run.plan.name] = ask(
+                run.model,
+                run.plan.engine,
+                run.plan.execution,
                 tensors,
                 labels=labels,
                 threads=threads,
@@ -104,8 +116,8 @@ def compare_all(
         return name, answers.by_variant[name], points[name]
 
     found = [compare_answers(of(REFERENCE), of(plan.name), label_set) for plan in plans]
-    first, *others = [plan.name for plan in plans if plan.execution == "int8"]
-    return found + [compare_answers(of(first), of(other), label_set) for other in others]
+    int8 = [plan.name for plan in plans if plan.execution == "int8"]
+    return found + [compare_answers(of(int8[0]), of(other), label_set) for other in int8[1:]]
 
 
 def require_limits(

@@ -13,16 +13,16 @@ import numpy as np
 import numpy.typing as npt
 
 from realmnet_benchmarks.records import Records, read_psmm
-from realmnet_compression.answers import ask
 from realmnet_compression.export_onnx import export_onnx
-from realmnet_compression.parity import Parity, decide
+from realmnet_compression.parity import Parity
 from realmnet_compression.quantisation.calibration import (
+    CalibrationPlan,
     InputTensors,
     choose_calibration,
     require_development,
 )
 from realmnet_compression.quantisation.quantise import Check, QuantiseReport, quantise
-from realmnet_compression.recipe import Recipe, VariantPlan
+from realmnet_compression.recipe import Recipe
 from realmnet_compression.releasing.bundle_facts import (
     MODEL_FILE,
     describe_model,
@@ -30,8 +30,8 @@ from realmnet_compression.releasing.bundle_facts import (
     describe_variant,
     prove,
 )
-from realmnet_compression.releasing.golden import Candidate, clearest, draw_candidates
-from realmnet_compression.releasing.matched_point import match_operating_point
+from realmnet_compression.releasing.golden import make_golden
+from realmnet_compression.releasing.matched_point import fit_points
 from realmnet_compression.releasing.measured import (
     REFERENCE,
     Files,
@@ -47,14 +47,13 @@ from realmnet_runtime.errors import ConfigurationError, MissingPath, UsageError
 from realmnet_runtime.files import write_atomically
 from realmnet_runtime.manifest import (
     Evidence,
-    GoldenAnswer,
     GoldenCase,
     OperatingPoint,
 )
 from realmnet_runtime.writer import SUFFIX, write_bundle
 from realmnet_training.checkpoint import CheckpointFacts, load_checkpoint
 from realmnet_training.fitting.run_folder import RunFolder
-from realmnet_training.measuring.operating_points import arrays_of, fit_operating_point
+from realmnet_training.measuring.operating_points import arrays_of
 from realmnet_training.model import RealMNet
 from realmnet_training.pictures.prepared import PreparedSplit, prepare_split
 
@@ -114,7 +113,7 @@ def release(
         raise UsageError(f"bundle '{out.name}' must be named *{SUFFIX}; `realmnet bundle` unpacks")
     file = find_checkpoint(checkpoint)
     model, facts = load_checkpoint(file)
-    _require_fit(recipe, facts)
+    require_fit(recipe.name, recipe.label_set, facts)
     records = read_psmm(data, facts.label_set)
     tables = [records[name] for name in recipe.evidence]
     require_development(records[recipe.development])
@@ -142,7 +141,7 @@ def release(
             golden=golden,
             evidence=evidence,
         )
-        digest = prove(made, recipe)
+        digest = prove(made, recipe.limits.bundle_bytes)
         raw = made.read_bytes()
     write_atomically(out, raw)
     return ReleaseReport(
@@ -179,7 +178,12 @@ class _Making:
         """Export and quantise."""
         fp32, int8 = self._folder / "fp32.onnx", self._folder / "int8.onnx"
         export_onnx(model, fp32)
-        calibration, check = quantiser_pictures(self._development, self._recipe, self._facts)
+        calibration, check = quantiser_pictures(
+            self._development,
+            self._recipe.calibration,
+            self._recipe.check_pictures,
+            self._facts,
+        )
         report = quantise(
             fp32, int8, list(calibration), check=check, settings=self._recipe.quantisation
         )
@@ -189,19 +193,7 @@ class _Making:
         """The reference's point for F1 on development data, the variants' to decide like it."""
         split = self._development.split
         answers = self._answers(files, self._development, split.name)
-        fitted_on = (
-            f"{split.name}, {len(split)} pictures of {len(set(split.patients))} patients, "
-            f"sha256 {split.digest[:16]}"
-        )
-        labels = self._facts.label_set
-        logits = answers.reference.logits
-        points = {REFERENCE: fit_operating_point(logits, split.labels, labels, fitted_on)}
-        _, decisions = decide(logits, points[REFERENCE], labels)
-        for plan in self._recipe.variants:
-            points[plan.name] = match_operating_point(
-                answers.by_variant[plan.name].logits, split.labels, decisions, labels, fitted_on
-            )
-        return points
+        return fit_points(answers, split, self._facts.label_set)
 
     def judge(
         self, files: Files, points: Mapping[str, OperatingPoint], table: str, *, first: bool
@@ -230,62 +222,22 @@ class _Making:
         self, files: Files, points: Mapping[str, OperatingPoint]
     ) -> tuple[list[GoldenCase], dict[str, bytes]]:
         """Golden cases, and their pictures by path in the bundle."""
-        plan = self._recipe.golden
-        labels = self._facts.label_set
-        candidates = draw_candidates(plan, self._facts.spec)
-        tensors = [candidate.tensor for candidate in candidates]
-        probabilities: dict[str, npt.NDArray[np.float64]] = {}
-        margins = np.full(len(candidates), np.inf)
-        for variant in self._recipe.variants:
-            raw = ask(
-                files.int8,
-                variant.engine,
-                variant.execution,
-                tensors,
-                labels=len(labels),
-                threads=self._recipe.threads,
-            )
-            point = points[variant.name]
-            probabilities[variant.name], _ = decide(raw.logits, point, labels)
-            distance = np.abs(probabilities[variant.name] - arrays_of(point, labels)[1])
-            margins = np.minimum(margins, distance.min(axis=1) / self._tolerance(variant))
-        kept = clearest(candidates, margins, plan)
-        cases = [self._golden_case(candidates[place], place, probabilities) for place in kept]
-        return cases, {case.image: candidates[p].png for case, p in zip(cases, kept, strict=True)}
-
-    def _golden_case(
-        self,
-        candidate: Candidate,
-        place: int,
-        probabilities: Mapping[str, npt.NDArray[np.float64]],
-    ) -> GoldenCase:
-        return GoldenCase(
-            name=candidate.name,
-            image=f"golden/{candidate.name}.png",
-            box=candidate.box,
-            box_tolerance=self._recipe.golden.box_tolerance,
-            tensor_sha256=candidate.digest,
-            answers=tuple(
-                GoldenAnswer(
-                    variant=variant.name,
-                    probabilities=tuple(probabilities[variant.name][place].tolist()),
-                    tolerance=self._tolerance(variant),
-                )
-                for variant in self._recipe.variants
-            ),
+        _, *released = files.runs(self._recipe.variants)
+        return make_golden(
+            self._recipe.golden,
+            self._facts.spec,
+            self._facts.label_set,
+            released,
+            points,
+            threads=self._recipe.threads,
         )
-
-    def _tolerance(self, variant: VariantPlan) -> float:
-        plan = self._recipe.golden
-        return plan.tolerance_int8 if variant.execution == "int8" else plan.tolerance_fp32
 
     def _prepared(self, table: str) -> PreparedSplit:
         return prepare_split(self._records[table], self._facts.spec, self._cache, _WORKERS)
 
     def _answers(self, files: Files, prepared: PreparedSplit, table: str) -> TableAnswers:
         return answer_all(
-            files,
-            self._recipe.variants,
+            files.runs(self._recipe.variants),
             InputTensors(prepared, self._facts.spec),
             table=table,
             labels=len(self._facts.label_set),
@@ -294,31 +246,47 @@ class _Making:
 
 
 def quantiser_pictures(
-    development: PreparedSplit, recipe: Recipe, facts: CheckpointFacts
+    development: PreparedSplit, plan: CalibrationPlan, check_pictures: int, facts: CheckpointFacts
 ) -> tuple[Sequence[npt.NDArray[np.float32]], Check]:
     """Calibration tensors, and other development pictures on which decisions must hold.
+
+    Args:
+        development: the development table.
+        plan: which of its pictures calibrate.
+        check_pictures: how many of the others check.
+        facts: of the checkpoint, for its specification and thresholds.
 
     Raises:
         UsageError: not development data, or no picture is left to check on.
         ConfigurationError: a label with too few pictures.
     """
-    chosen = choose_calibration(development.split, recipe.calibration)
+    chosen = choose_calibration(development.split, plan)
     others = np.setdiff1d(np.arange(len(development.split)), chosen)
-    shuffled = np.random.default_rng(recipe.calibration.seed).permutation(others)
+    shuffled = np.random.default_rng(plan.seed).permutation(others)
     temperatures, thresholds = arrays_of(facts.operating_point, facts.label_set)
     check = Check(
-        tensors=InputTensors(development, facts.spec, shuffled[: recipe.check_pictures]),
+        tensors=InputTensors(development, facts.spec, shuffled[:check_pictures]),
         logit_thresholds=temperatures * np.log(thresholds / np.maximum(1.0 - thresholds, 1e-12)),
     )
     return InputTensors(development, facts.spec, chosen), check
 
 
-def _require_fit(recipe: Recipe, facts: CheckpointFacts) -> None:
-    if facts.label_set.name != recipe.label_set:
+def require_fit(recipe: str, label_set: str, facts: CheckpointFacts) -> None:
+    """Return where a checkpoint is one that a recipe can release.
+
+    Args:
+        recipe: its name.
+        label_set: name of the label set it releases.
+        facts: of the checkpoint.
+
+    Raises:
+        ConfigurationError: another label set, or a checkpoint that is not trained to its end.
+    """
+    if facts.label_set.name != label_set:
         raise ConfigurationError(
             f"the checkpoint answers label set '{facts.label_set.name}' "
-            f"({', '.join(facts.label_set.names)}); recipe '{recipe.name}' releases "
-            f"'{recipe.label_set}': use the recipe of that label set"
+            f"({', '.join(facts.label_set.names)}); recipe '{recipe}' releases "
+            f"'{label_set}': use the recipe of that label set"
         )
     if not facts.finished or facts.operating_point is None:
         raise ConfigurationError(

@@ -5,12 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import msgspec
-import numpy as np
 import pytest
-import torch
 
-from realmnet_benchmarks.phantom_splits import SplitPlan, draw_splits
-from realmnet_benchmarks.phantoms import write_dataset
 from realmnet_benchmarks.records import read_psmm
 from realmnet_compression.recipe import Recipe, load_recipe
 from realmnet_compression.releasing.release import ReleaseReport, release
@@ -18,21 +14,15 @@ from realmnet_runtime.bundle import Bundle
 from realmnet_runtime.cli import main
 from realmnet_runtime.cpu import INT8_DOT_PRODUCT, has_int8_dot_product
 from realmnet_runtime.errors import ConfigurationError, GateFailed, MissingPath, UsageError
-from realmnet_runtime.labels import PERIPHERAL, PSMM
+from realmnet_runtime.labels import PERIPHERAL
 from realmnet_runtime.predictor import Predictor
-from realmnet_runtime.preprocess import PreprocessSpec, to_tensor
 from realmnet_runtime.selftest import run_selftest
 from realmnet_training.checkpoint import (
-    CheckpointFacts,
     architecture_of,
     load_checkpoint,
     save_checkpoint,
 )
-from realmnet_training.losses import binary_cross_entropy
-from realmnet_training.measuring.evaluation import compute_logits, facts_of
-from realmnet_training.measuring.operating_points import fit_operating_point
 from realmnet_training.model import RealMNet
-from realmnet_training.pictures.prepared import PreparedSplit, prepare_split
 
 pytestmark = [
     pytest.mark.slow,
@@ -85,53 +75,10 @@ oldest_engine = "1.20"
 
 
 @pytest.fixture(scope="module")
-def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with phantoms, a checkpoint trained on them for seconds, and a recipe."""
-    root = tmp_path_factory.mktemp("release")
-    plan = SplitPlan(train=24, dev=32, test=24, natural=0, images_per_patient=2, seed=3)
-    write_dataset(root / "data", draw_splits(plan), height=128, width=160, workers=1)
-    spec = PreprocessSpec(size=64)
-    records = read_psmm(root / "data")
-    train, development = (
-        prepare_split(records[name], spec, root / "cache", 1) for name in ("train", "val")
-    )
-    model = overfitted(train, spec)
-    logits = compute_logits(model, development, spec)
-    facts = CheckpointFacts(
-        architecture=architecture_of(model),
-        label_set=PSMM,
-        spec=spec,
-        splits={"train": facts_of(train.split)},
-        epochs=1,
-        finished=True,
-        operating_point=fit_operating_point(logits, development.split.labels, PSMM, "val"),
-    )
-    save_checkpoint(root / "checkpoint.safetensors", model, facts)
-    (root / "recipe.toml").write_text(RECIPE)
-    return root
-
-
-def overfitted(train: PreparedSplit, spec: PreprocessSpec) -> RealMNet:
-    torch.manual_seed(0)
-    model = RealMNet("5m", spec.size)
-    images = torch.from_numpy(np.stack([to_tensor(p, spec) for p in train.pictures]))
-    targets = torch.from_numpy(train.split.labels.astype(np.float32))
-    optimiser = torch.optim.AdamW(model.parameters(), 1e-3)
-    model.train()
-    for step in range(30):
-        rows = slice(step % 3 * 16, step % 3 * 16 + 16)
-        loss = binary_cross_entropy(model(images[rows])[0], targets[rows])
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-    for module in model.modules():
-        if isinstance(module, torch.nn.BatchNorm2d):
-            # a few steps do not carry the running statistics to the pictures' own
-            module.reset_running_stats()
-            module.momentum = None
-    with torch.no_grad():
-        model(images)
-    return model.eval()
+def workplace(release_folder: Path) -> Path:
+    """The shared folder with phantoms and a checkpoint, and a recipe."""
+    (release_folder / "recipe.toml").write_text(RECIPE)
+    return release_folder
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,147 @@
+"""The bundle of the variants that passed and are needed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from realmnet_compression.compressing.folder import write_json
+from realmnet_compression.compressing.gate import answers_to, read_verdict
+from realmnet_compression.compressing.job import Job, Making
+from realmnet_compression.compressing.measured_model import MeasuredModel, all_points
+from realmnet_compression.compressing.steps import BundleStep
+from realmnet_compression.releasing.bundle_facts import (
+    describe_model,
+    describe_provenance,
+    describe_variant,
+    prove,
+)
+from realmnet_compression.releasing.golden import make_golden
+from realmnet_compression.releasing.measured import (
+    REFERENCE,
+    TableAnswers,
+    compare_all,
+    evidence_of,
+    measure_answers,
+)
+from realmnet_runtime.manifest import Evidence
+from realmnet_runtime.writer import SUFFIX, write_bundle
+from realmnet_training.checkpoint import load_checkpoint
+
+REPORT_FILE: Final = "bundle.json"
+
+
+class BundleReport(msgspec.Struct, frozen=True):
+    """What `bundle.json` says.
+
+    Attributes:
+        file: name of the bundle in the step's folder.
+        bytes: of the file.
+        bundle_sha256: digest of its manifest, the bundle's identity.
+        variants: names, in the manifest's order.
+    """
+
+    file: str
+    bytes: int
+    bundle_sha256: str
+    variants: tuple[str, ...]
+
+
+def bundle_step(step: BundleStep, making: Making) -> None:
+    """Write the bundle and prove it.
+
+    Raises:
+        GateFailed: the verdict was bad, the file is too large, golden cases are unclear, or a
+            self-test fails.
+        OutputError: it cannot be written.
+    """
+    job = making.job
+    verdict = read_verdict(making.taken)
+    verdict.require_passed(making.taken)
+    models = _without(making.models(), {found.variant for found in verdict.dominated})
+    points = all_points(models)
+    released = [(model, run) for model in models for run in model.runs()]
+    golden, pictures = make_golden(
+        step.golden,
+        job.facts.spec,
+        job.labels,
+        [run for _, run in released],
+        points,
+        threads=job.recipe.threads,
+    )
+    model, _ = load_checkpoint(job.checkpoint)
+    path = making.folder / f"{job.recipe.name}{SUFFIX}"
+    write_bundle(
+        path,
+        files={
+            **{_artifact(model): model.folder / model.step.FILE for model, _ in released},
+            **pictures,
+        },
+        model=describe_model(job.recipe, model),
+        labels=job.labels,
+        preprocess=job.facts.spec,
+        variants=[
+            describe_variant(
+                run.plan, points[run.plan.name], _artifact(measured), measured.step.STORES
+            )
+            for measured, run in released
+        ],
+        provenance=describe_provenance(job.recipe, job.facts, job.checkpoint, job.tables.records),
+        golden=golden,
+        evidence=_evidence(job, models),
+    )
+    digest = prove(path, step.most_bytes)
+    write_json(
+        making.folder / REPORT_FILE,
+        BundleReport(
+            file=path.name,
+            bytes=path.stat().st_size,
+            bundle_sha256=digest,
+            variants=tuple(run.plan.name for _, run in released),
+        ),
+    )
+
+
+def read_bundle_report(folder: Path) -> BundleReport:
+    """What a bundle step left in its folder."""
+    return msgspec.json.decode((folder / REPORT_FILE).read_bytes(), type=BundleReport)
+
+
+def _without(models: list[MeasuredModel], dropped: set[str]) -> list[MeasuredModel]:
+    """Models with the variants that are kept; the export stays, whose answers are the reference."""
+    return [
+        MeasuredModel(
+            msgspec.structs.replace(
+                model.step,
+                variants=tuple(p for p in model.step.variants if p.name not in dropped),
+            ),
+            model.folder,
+            {name: point for name, point in model.points.items() if name not in dropped},
+        )
+        for model in models
+    ]
+
+
+def _artifact(model: MeasuredModel) -> str:
+    return f"models/realmnet-{model.step.title}{Path(model.step.FILE).suffix}"
+
+
+def _evidence(job: Job, models: list[MeasuredModel]) -> list[Evidence]:
+    points = all_points(models)
+    plans = [plan for model in models for plan in model.step.variants]
+    entries: list[Evidence] = []
+    for table in job.tables.evidence.values():
+        answers = answers_to(table.split.name, models)
+        ordered = TableAnswers(
+            {name: answers.by_variant[name] for name in (REFERENCE, *(p.name for p in plans))}
+        )
+        entries += evidence_of(
+            table.split,
+            measure_answers(ordered, points, table.split),
+            compare_all(ordered, points, plans, job.labels),
+            table.facts.refused,
+            job.tables.measured_on,
+        )
+    return entries
