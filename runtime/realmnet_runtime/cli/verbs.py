@@ -86,6 +86,16 @@ VERBS: Final[dict[str, Verb]] = {
     "quantise": Verb(
         "realmnet_compression.commands:quantise", "make an INT8 variant", "realmnet[compression]"
     ),
+    "compress": Verb(
+        "realmnet_compression.compressing.commands:compress",
+        "make a bundle of variants from a recipe, every step proved",
+        "realmnet[compression]",
+    ),
+    "verify": Verb(
+        "realmnet_compression.verifying.commands:verify",
+        "compare the answers of two forms of a model",
+        "realmnet[compression]",
+    ),
     "release": Verb(
         "realmnet_compression.commands:release", "make a bundle", "realmnet[compression]"
     ),
