@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+from collections.abc import Callable
 from typing import Final, cast
 
 import msgspec
@@ -14,6 +15,7 @@ from realmnet_runtime.backends._contract import (
     BackendFactory,
     EngineFacts,
     EngineRequest,
+    Preparer,
     version_key,
 )
 from realmnet_runtime.backends._threads import default_threads
@@ -24,15 +26,20 @@ from realmnet_runtime.suggestions import nearest
 __all__ = [
     "AUTO_ORDER",
     "ENGINES",
+    "PREPARERS",
     "Backend",
     "EngineEntry",
     "EngineFacts",
     "EngineRequest",
+    "Preparer",
     "default_threads",
     "installed_engines",
     "known_engine",
     "load_engine",
+    "load_preparer",
     "open_backend",
+    "require_new_enough",
+    "restore_backend",
 ]
 
 
@@ -55,6 +62,11 @@ ENGINES: Final[dict[str, EngineEntry]] = {
 
 AUTO_ORDER: Final[tuple[str, ...]] = tuple(ENGINES)
 """Order in which `auto` asks: OpenVINO is the faster of the two on x86 at every precision."""
+
+PREPARERS: Final[dict[str, str]] = {
+    "openvino": "realmnet_runtime.backends._openvino:OpenVinoPreparer",
+}
+"""Engines that can keep what they compiled, and the class of each that does it."""
 
 _LATER: Final = ("tensorrt",)
 
@@ -93,23 +105,48 @@ def load_engine(name: str) -> BackendFactory:
         BackendUnavailable: not installed, or installed and not loadable.
         UsageError: there is no such engine.
     """
-    entry = ENGINES[known_engine(name)]
+    return cast("BackendFactory", _import(name, ENGINES[known_engine(name)].factory))
+
+
+def load_preparer(name: str) -> Preparer:
+    """Import what prepares an engine's models, and with it the engine.
+
+    Raises:
+        BackendUnavailable: not installed, or installed and not loadable.
+        UsageError: there is no such engine, or it compiles nothing worth keeping.
+    """
+    if known_engine(name) not in PREPARERS:
+        raise UsageError(
+            f"engine '{name}' compiles nothing that can be kept; {' and '.join(PREPARERS)} can be "
+            f"prepared"
+        )
+    return cast("Preparer", _import(name, PREPARERS[name])())
+
+
+def _import(name: str, target: str) -> Callable[..., object]:
+    entry = ENGINES[name]
     if importlib.util.find_spec(entry.library) is None:
         raise BackendUnavailable(
             f"engine '{name}' is not installed; pip install 'realmnet-runtime[{entry.extra}]'"
         )
-    module, _, attribute = entry.factory.partition(":")
+    module, _, attribute = target.partition(":")
     try:
-        factory = getattr(importlib.import_module(module), attribute)
+        found = getattr(importlib.import_module(module), attribute)
     except (ImportError, OSError) as error:
         raise BackendUnavailable(
             f"engine '{name}' is installed but does not load ({' '.join(str(error).split())}); "
             f"pip install --force-reinstall 'realmnet-runtime[{entry.extra}]'"
         ) from error
-    return cast("BackendFactory", factory)
+    return cast("Callable[..., object]", found)
 
 
-def open_backend(name: str, model: bytes, request: EngineRequest, oldest_engine: str) -> Backend:
+def open_backend(
+    name: str,
+    model: bytes,
+    request: EngineRequest,
+    oldest_engine: str,
+    weights: bytes = b"",
+) -> Backend:
     """Load a model into an engine and read back how it will run.
 
     Args:
@@ -117,13 +154,41 @@ def open_backend(name: str, model: bytes, request: EngineRequest, oldest_engine:
         model: bytes of the model file, already verified.
         request: precision, threads, input size and label count the model must have.
         oldest_engine: lowest engine version the file was made for.
+        weights: bytes of the model's second file, verified likewise; empty where it has none.
 
     Raises:
         BackendUnavailable: the engine is absent.
         IncompatibleError: the engine is too old, cannot load the model, or would run it otherwise
             than the request says.
     """
-    backend = load_engine(name)(model, request)
+    return require_new_enough(name, load_engine(name)(model, request, weights), oldest_engine)
+
+
+def restore_backend(
+    name: str, compiled: bytes, request: EngineRequest, oldest_engine: str
+) -> Backend:
+    """Load what an engine compiled before, and read back how it will run.
+
+    Args:
+        name: of the engine.
+        compiled: what its preparer returned, already verified: the engine executes it.
+        request: as it was prepared for.
+        oldest_engine: as for `open_backend`.
+
+    Raises:
+        BackendUnavailable: the engine is absent.
+        IncompatibleError: the engine is too old, refuses it, or would run it otherwise.
+        UsageError: the engine compiles nothing that can be kept.
+    """
+    return require_new_enough(name, load_preparer(name).restore(compiled, request), oldest_engine)
+
+
+def require_new_enough(name: str, backend: Backend, oldest_engine: str) -> Backend:
+    """The backend, where its engine is new enough; closed where it is not.
+
+    Raises:
+        IncompatibleError: the engine is older.
+    """
     facts = backend.facts
     if version_key(facts.version) < version_key(oldest_engine):
         backend.close()
