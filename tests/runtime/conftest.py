@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from realmnet_runtime.backends import silence_openvino
 from realmnet_runtime.field_of_view import find_field_of_view
 from realmnet_runtime.images import read_image
 from realmnet_runtime.labels import PSMM, LabelSet
@@ -132,6 +133,7 @@ class TinyIr:
 
 def convert_to_ir(model: TinyModel, folder: Path) -> TinyIr:
     """By OpenVINO's own reader and writer."""
+    silence_openvino()
     openvino = pytest.importorskip("openvino", reason="an IR is written by openvino")
     read = openvino.Core().read_model(model=model.content)
     openvino.save_model(read, folder / "tiny.xml", compress_to_fp16=False)

@@ -18,6 +18,7 @@ from realmnet_runtime.backends._contract import (
     Preparer,
     version_key,
 )
+from realmnet_runtime.backends._telemetry import silence_openvino
 from realmnet_runtime.backends._threads import default_threads
 from realmnet_runtime.errors import BackendUnavailable, IncompatibleError, UsageError
 from realmnet_runtime.manifest import Engine
@@ -40,6 +41,7 @@ __all__ = [
     "open_backend",
     "require_new_enough",
     "restore_backend",
+    "silence_openvino",
 ]
 
 
@@ -130,6 +132,7 @@ def _import(name: str, target: str) -> Callable[..., object]:
             f"engine '{name}' is not installed; pip install 'realmnet-runtime[{entry.extra}]'"
         )
     module, _, attribute = target.partition(":")
+    silence_openvino()
     try:
         found = getattr(importlib.import_module(module), attribute)
     except (ImportError, OSError) as error:
