@@ -66,7 +66,7 @@ class Predictor:
         engine: str = AUTO,
         threads: int | None = None,
         variant: str | None = None,
-        cache: Path | None = None,
+        cache: str | os.PathLike[str] | None = None,
     ) -> Predictor:
         """Open a bundle, choose a variant for this machine and load it.
 
@@ -101,7 +101,12 @@ class Predictor:
                 installed=installed_engines(),
                 instruction_sets=instruction_sets(),
             )
-            loaded = load_variant(opened, choice.variant, threads or default_threads(), cache)
+            loaded = load_variant(
+                opened,
+                choice.variant,
+                threads or default_threads(),
+                None if cache is None else Path(cache),
+            )
         except BaseException:
             if owns_bundle:
                 opened.close()

@@ -174,15 +174,14 @@ def test_int8_is_int8_outside_the_head_and_close(
     unseen = slice(CALIBRATED, None)
     found = answers_of(files, "int8", tensors[unseen])
     spread = expected.logits.std(axis=0).mean()
-    assert np.abs(found.logits - expected.logits[unseen]).mean() < 0.1 * spread
+    assert np.abs(found.logits - expected.logits[unseen]).mean() < 0.2 * spread
 
 
-def test_straight_from_torch_depthwise_convolutions_are_int8(
-    built: Builder,
-) -> None:
+def test_products_are_named_by_module_and_depthwise_ones_are_int8(built: Builder) -> None:
     report = built("torch", "int8").quantisation
     assert report is not None
-    assert sum("GroupConvolution" in name or "convolution" in name for name in report.int8) >= 20
+    assert all(name.startswith("backbone.") for name in report.int8)
+    assert sum("GroupConvolution" in name for name in report.int8) == 15
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ import onnx
 import torch
 from timm.models.tiny_vit import Attention
 
-from realmnet_compression.export_onnx import INPUT, OUTPUTS, as_exported
+from realmnet_compression.export_onnx import INPUT, OUTPUTS, PRODUCER, as_exported
 from realmnet_runtime.backends import silence_openvino
 from realmnet_runtime.errors import GateFailed
 from realmnet_training.model import RealMNet
@@ -25,6 +25,11 @@ if TYPE_CHECKING:
 
 TABLE: Final = "attention_biases"
 """Part of the names of position-bias tables, their indices and the gathers from them."""
+
+PRODUCTS: Final = frozenset(
+    {"Convolution", "GroupConvolution", "MatMul", "ScaledDotProductAttention"}
+)
+"""Operators that multiply and add."""
 
 _TRACED: Final = "__module."
 _NUMBER: Final = re.compile(r"([._]\d+)+$")
@@ -48,8 +53,7 @@ def graph_of_onnx(exported: onnx.ModelProto) -> openvino.Model:
 def graph_of_model(model: RealMNet) -> openvino.Model:
     """The graph of a trained model by OpenVINO's own reader of PyTorch.
 
-    Against the way through ONNX it keeps attention one operator, which the quantiser knows, and
-    lets depthwise convolutions become INT8 ones.
+    Against the way through ONNX it keeps attention one operator, which the quantiser knows.
 
     Args:
         model: trained; its mode and its parameters are left as they were.
@@ -78,16 +82,34 @@ def name_layers(graph: openvino.Model) -> None:
     """Name every node `<module path>/<operator>`, numbered where there are several, in place.
 
     Reports name layers by these words. The readers number what they make by a counter of the
-    process, so that the same model would get other names, and other bytes, each time.
+    process, so that the same model would get other names, and other bytes, each time. A product
+    into which a batch norm was folded has lost its module and is named after what follows it.
     """
     seen: Counter[str] = Counter()
     for node in graph.get_ordered_ops():
         if node.get_type_name() in _PORTS:
             continue
-        path, slash, operator = node.get_friendly_name().removeprefix(_TRACED).rpartition("/")
-        stem = f"{path}/{_NUMBER.sub('', operator)}" if slash else node.get_type_name()
+        stem = _stem(node)
         seen[stem] += 1
         node.set_friendly_name(stem if seen[stem] == 1 else f"{stem}.{seen[stem]}")
+    graph.set_friendly_name(PRODUCER)
+    for node, name in zip(graph.get_results(), OUTPUTS, strict=True):
+        node.set_friendly_name(f"{name}/Result")
+
+
+def _stem(node: openvino.Node) -> str:
+    path, slash, operator = _module_and_operator(node)
+    if slash:
+        return f"{path}/{_NUMBER.sub('', operator)}"
+    readers = node.output(0).get_target_inputs()
+    if node.get_type_name() in PRODUCTS and len(readers) == 1:
+        path, slash, _ = _module_and_operator(next(iter(readers)).get_node())
+    return f"{path}{slash}{node.get_type_name()}"
+
+
+def _module_and_operator(node: openvino.Node) -> tuple[str, str, str]:
+    name: str = node.get_friendly_name()
+    return name.removeprefix(_TRACED).rpartition("/")
 
 
 def operators(graph: openvino.Model, kinds: frozenset[str]) -> Iterator[openvino.Node]:

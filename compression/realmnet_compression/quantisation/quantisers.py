@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from realmnet_compression.graphs.openvino_graph import operators, source
+from realmnet_compression.graphs.openvino_graph import PRODUCTS, operators, source
 
 if TYPE_CHECKING:
     import openvino
@@ -16,9 +16,6 @@ if TYPE_CHECKING:
 SWITCHES: Final = "switches"
 
 _QUANTISER: Final = frozenset({"FakeQuantize"})
-_PRODUCTS: Final = frozenset(
-    {"Convolution", "GroupConvolution", "MatMul", "ScaledDotProductAttention"}
-)
 _PASSING: Final = frozenset(
     {"Concat", "Gather", "MaxPool", "Reshape", "Slice", "Split", "Squeeze", "StridedSlice"}
     | {"Transpose", "Unsqueeze", "VariadicSplit"}
@@ -77,7 +74,7 @@ def integer_products(graph: openvino.Model) -> list[str]:
     """Names of the products whose activations are all quantised, in the order they run."""
     return [
         node.get_friendly_name()
-        for node in operators(graph, _PRODUCTS)
+        for node in operators(graph, PRODUCTS)
         if all(_is_quantised(each) for each in _activations(node))
     ]
 
@@ -85,7 +82,7 @@ def integer_products(graph: openvino.Model) -> list[str]:
 def other_products(graph: openvino.Model) -> list[str]:
     """Names of the products with an activation that is not quantised, in the order they run."""
     integer = set(integer_products(graph))
-    names = [node.get_friendly_name() for node in operators(graph, _PRODUCTS)]
+    names = [node.get_friendly_name() for node in operators(graph, PRODUCTS)]
     return [name for name in names if name not in integer]
 
 
