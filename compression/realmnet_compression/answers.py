@@ -29,17 +29,19 @@ def ask(
     *,
     labels: int,
     threads: int,
+    weights: bytes = b"",
     progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> RawAnswers:
     """Run a model file over pictures one by one, as a camera does.
 
     Args:
-        model: bytes of an ONNX file of ours.
+        model: bytes of an ONNX file or an OpenVINO IR of ours.
         engine: which runs it.
         precision: in which it must compute.
         tensors: (1, 3, S, S) float32 each, at least one.
         labels: number of labels.
         threads: of the engine.
+        weights: bytes of the second file of an IR.
         progress: told done and total.
 
     Raises:
@@ -48,7 +50,7 @@ def ask(
     """
     size = tensors[0].shape[-1]
     request = EngineRequest(precision=precision, threads=threads, size=size, labels=labels)
-    backend = load_engine(engine)(model, request)
+    backend = load_engine(engine)(model, request, weights)
     try:
         logits, maps = [], []
         for done, tensor in enumerate(tensors, start=1):

@@ -82,7 +82,7 @@ def export_onnx(
         OutputError: the file could not be written.
     """
     path = Path(path)
-    with _as_exported(model):
+    with as_exported(model):
         exported = _trace(model)
         keep_position_tables(exported, model)
         spell_gelu(exported)
@@ -158,7 +158,7 @@ def read_onnx(path: str | Path) -> tuple[onnx.ModelProto, Signature]:
 
 
 @contextlib.contextmanager
-def _as_exported(model: RealMNet) -> Iterator[None]:
+def as_exported(model: RealMNet) -> Iterator[None]:
     """Evaluation mode with every cache cold, and the caller's mode restored afterwards."""
     modes = {module: module.training for module in model.modules()}
     try:

@@ -94,6 +94,14 @@ class Bundle:
             ) from None
         return self._verified(artifact, keep=True)
 
+    def read_model(self, variant: Variant) -> tuple[bytes, bytes]:
+        """Bytes of a variant's model and of its second file (empty where it has one file only).
+
+        Raises:
+            ConfigurationError, IntegrityError: as `read`.
+        """
+        return self.read(variant.artifact), self.read(variant.weights) if variant.weights else b""
+
     def variant(self, name: str) -> Variant:
         """The variant of that name; ConfigurationError where there is none."""
         return self.manifest.variant(name)

@@ -7,6 +7,7 @@ Linux says it in /proc/cpuinfo; elsewhere OpenCV is asked, which knows most but 
 from __future__ import annotations
 
 import functools
+import platform
 from pathlib import Path
 from typing import Final
 
@@ -28,6 +29,12 @@ INT8_DOT_PRODUCT: Final = frozenset(
 """Sets that multiply 8-bit integers and add into 32 bits in one instruction."""
 
 _CPUINFO: Final = Path("/proc/cpuinfo")
+_NAMING: Final = frozenset(
+    [
+        "vendor_id", "cpu family", "model", "model name", "stepping",
+        "CPU implementer", "CPU variant", "CPU part", "CPU revision",
+    ]
+)  # fmt: skip
 _LAST_OPENCV_FEATURE: Final = 511
 _KERNEL_NAME: Final = {
     "SSE4.1": "sse4_1",
@@ -47,6 +54,19 @@ _KERNEL_NAME: Final = {
     "NEON_BF16": "bf16",
     "SVE": "sve",
 }
+
+
+@functools.cache
+def processor_name() -> str:
+    """What the system calls the processor, for telling machines apart; the same at every call.
+
+    Linux on x86 gives the model's name and stepping, on Arm the implementer, part and revision.
+    """
+    try:
+        text = _CPUINFO.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        text = ""
+    return parse_processor_name(text) or platform.processor() or platform.machine()
 
 
 @functools.cache
@@ -77,6 +97,17 @@ def parse_cpuinfo(text: str) -> frozenset[str]:
     if not lists:
         return frozenset()
     return INSTRUCTION_SETS.intersection(*lists)
+
+
+def parse_processor_name(text: str) -> str:
+    """The processors of a /proc/cpuinfo in words, each kind once; empty where it names none."""
+    kinds: dict[str, None] = {}
+    for block in text.split("\n\n"):
+        lines = [line.partition(":") for line in block.splitlines()]
+        words = [f"{k.strip()} {value.strip()}" for k, _, value in lines if k.strip() in _NAMING]
+        if words:
+            kinds[", ".join(words)] = None
+    return "; ".join(kinds)
 
 
 def from_opencv() -> frozenset[str]:

@@ -27,6 +27,7 @@ SCHEMA_VERSION: Final = 1
 MANIFEST_NAME: Final = "manifest.json"
 MANIFEST_DIGEST_NAME: Final = "manifest.sha256"
 LARGEST_MANIFEST_BYTES: Final = 8 << 20
+IR_SUFFIX: Final = ".xml"
 
 Engine = Literal["onnxruntime", "openvino", "tensorrt"]
 Precision = Literal["fp32", "fp16", "int8"]
@@ -84,6 +85,8 @@ class Variant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         execution_precision: how the engine computes: an INT8 file may be run in FP32 where the
             CPU lacks the instructions.
         artifact: path of the model file; several variants may share one file.
+        weights: path of the second file of an OpenVINO IR, the `.bin` beside an `.xml`; empty for
+            every other kind of model, and then absent from the manifest.
         cpu_requires: instruction sets the CPU must have, of which any one suffices, in the
             words of `realmnet_runtime.cpu`; empty where any CPU will do.
         oldest_engine: lowest engine version the file was made for.
@@ -98,6 +101,31 @@ class Variant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     operating_point: OperatingPoint
     oldest_engine: str
     cpu_requires: tuple[str, ...] = ()
+    weights: str = ""
+
+    def __post_init__(self) -> None:
+        in_two_files = self.artifact.endswith(IR_SUFFIX)
+        if in_two_files and self.engine != "openvino":
+            raise ConfigurationError(
+                f"variant '{self.name}' gives {self.engine} the OpenVINO IR '{self.artifact}'; "
+                f"only openvino reads one: name its engine or another file"
+            )
+        if in_two_files and not self.weights:
+            raise ConfigurationError(
+                f"variant '{self.name}' has no weights; an OpenVINO IR is '{self.artifact}' and a "
+                f"second file: name it in weights"
+            )
+        if self.weights and (not in_two_files or self.weights == self.artifact):
+            raise ConfigurationError(
+                f"variant '{self.name}' has the weights '{self.weights}' beside the model "
+                f"'{self.artifact}'; only an OpenVINO IR ('{IR_SUFFIX}') has a second file: leave "
+                f"weights out"
+            )
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Paths of all its files, the model first."""
+        return (self.artifact, self.weights) if self.weights else (self.artifact,)
 
 
 class GoldenAnswer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -192,7 +220,8 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         paths = [artifact.path for artifact in self.artifacts]
         _refuse_file_as_directory(paths)
         for variant in self.variants:
-            _require_listed(variant.artifact, paths, f"variant '{variant.name}'")
+            for path in variant.files:
+                _require_listed(path, paths, f"variant '{variant.name}'")
             self._check_operating_point(variant)
         for case in self.golden:
             _require_listed(case.image, paths, f"golden case '{case.name}'")
@@ -265,8 +294,12 @@ def read_manifest(raw: bytes) -> Manifest:
 
 def encode_manifest(manifest: Manifest) -> bytes:
     """The bytes of `manifest.json`: indented UTF-8, mappings sorted, one way for one manifest."""
-    raw = msgspec.json.encode(manifest, order="deterministic")
-    return msgspec.json.format(raw, indent=2) + b"\n"
+    content = msgspec.to_builtins(manifest, order="deterministic")
+    for variant in content["variants"]:
+        # A key that older runtimes would refuse is written only where it says something.
+        if not variant["weights"]:
+            del variant["weights"]
+    return msgspec.json.format(msgspec.json.encode(content), indent=2) + b"\n"
 
 
 def digest_line(raw_manifest: bytes) -> bytes:

@@ -17,10 +17,8 @@ from numpy.typing import NDArray
 from realmnet_runtime.backends import (
     Backend,
     EngineFacts,
-    EngineRequest,
     default_threads,
     installed_engines,
-    open_backend,
 )
 from realmnet_runtime.bundle import Bundle
 from realmnet_runtime.cpu import instruction_sets
@@ -29,6 +27,7 @@ from realmnet_runtime.default_bundle import find_default_bundle
 from realmnet_runtime.errors import UsageError
 from realmnet_runtime.field_of_view import FieldOfView, find_field_of_view
 from realmnet_runtime.images import DecodedImage, ImageSource, decode_image
+from realmnet_runtime.loading import Loaded, load_variant
 from realmnet_runtime.manifest import Manifest, Variant
 from realmnet_runtime.prediction import Prediction
 from realmnet_runtime.preprocess import PreprocessSpec, prepare, to_tensor
@@ -47,14 +46,15 @@ class Predictor:
     `cv2.setNumThreads(predictor.threads)` where that matters, as `realmnet predict` does.
     """
 
-    __slots__ = ("_backend", "_bundle", "_choice", "_owns_bundle", "_turn")
+    __slots__ = ("_backend", "_bundle", "_choice", "_how", "_owns_bundle", "_turn")
 
     def __init__(
-        self, bundle: Bundle, choice: Choice, backend: Backend, *, owns_bundle: bool
+        self, bundle: Bundle, choice: Choice, loaded: Loaded, *, owns_bundle: bool
     ) -> None:
         self._bundle = bundle
         self._choice = choice
-        self._backend: Backend | None = backend
+        self._backend: Backend | None = loaded.backend
+        self._how = loaded.how
         self._owns_bundle = owns_bundle
         self._turn = Lock()
 
@@ -66,6 +66,7 @@ class Predictor:
         engine: str = AUTO,
         threads: int | None = None,
         variant: str | None = None,
+        cache: str | os.PathLike[str] | None = None,
     ) -> Predictor:
         """Open a bundle, choose a variant for this machine and load it.
 
@@ -77,6 +78,9 @@ class Predictor:
                 process may use, at most 4.
             variant: by name; by default INT8 where the CPU has what it requires, else the next
                 in the manifest's order.
+            cache: folder of what `realmnet prepare` compiled; by default the user's. What is
+                there for this bundle, engine, processor and number of threads, and sound, is
+                loaded; else the model is compiled now: `facts.prepared` and `loaded_how` say which.
 
         Raises:
             MissingPath: no bundle there, or none named and none installed.
@@ -90,30 +94,24 @@ class Predictor:
         owns_bundle = not isinstance(bundle, Bundle)
         opened = bundle if isinstance(bundle, Bundle) else _open_bundle(bundle)
         try:
-            manifest = opened.manifest
             choice = choose_variant(
-                manifest.variants,
+                opened.manifest.variants,
                 engine=engine,
                 name=variant,
                 installed=installed_engines(),
                 instruction_sets=instruction_sets(),
             )
-            backend = open_backend(
-                choice.variant.engine,
-                opened.read(choice.variant.artifact),
-                EngineRequest(
-                    precision=choice.variant.execution_precision,
-                    threads=threads or default_threads(),
-                    size=manifest.preprocess.size,
-                    labels=len(manifest.labels),
-                ),
-                choice.variant.oldest_engine,
+            loaded = load_variant(
+                opened,
+                choice.variant,
+                threads or default_threads(),
+                None if cache is None else Path(cache),
             )
         except BaseException:
             if owns_bundle:
                 opened.close()
             raise
-        return cls(opened, choice, backend, owns_bundle=owns_bundle)
+        return cls(opened, choice, loaded, owns_bundle=owns_bundle)
 
     @property
     def manifest(self) -> Manifest:
@@ -134,6 +132,11 @@ class Predictor:
     def chosen_because(self) -> str:
         """Why this variant."""
         return self._choice.reason
+
+    @property
+    def loaded_how(self) -> str:
+        """Whether the engine's model was prepared before or compiled now, and why."""
+        return self._how
 
     @property
     def facts(self) -> EngineFacts:

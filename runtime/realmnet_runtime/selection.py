@@ -76,7 +76,7 @@ def _by_name(
             f"ask for one of the two"
         )
     _require_installed(variant.engine, installed)
-    if not _runs_on(variant, instruction_sets):
+    if not runs_on(variant, instruction_sets):
         raise IncompatibleError(
             f"variant '{name}' needs a CPU with {_requirement(variant)}, which this one lacks; "
             f"leave the variant to the bundle or name another of {_names(variants)}"
@@ -111,12 +111,13 @@ def _by_order(
 def _first_of(
     variants: Iterable[Variant], engine: str, instruction_sets: Collection[str]
 ) -> Variant | None:
-    fit = [v for v in variants if v.engine == engine and _runs_on(v, instruction_sets)]
+    fit = [v for v in variants if v.engine == engine and runs_on(v, instruction_sets)]
     # `sorted` is stable: INT8 first, otherwise as the manifest lists them.
     return next(iter(sorted(fit, key=lambda v: v.execution_precision != "int8")), None)
 
 
-def _runs_on(variant: Variant, instruction_sets: Collection[str]) -> bool:
+def runs_on(variant: Variant, instruction_sets: Collection[str]) -> bool:
+    """Whether a CPU with these instruction sets has one that the variant requires."""
     return not variant.cpu_requires or any(
         required in instruction_sets for required in variant.cpu_requires
     )
@@ -137,7 +138,7 @@ def _nothing_runs(
     mine = [v for v in variants if engine in {AUTO, v.engine}]
     if not mine:
         return IncompatibleError(f"bundle has no {engine} variant; it has {_names(variants)}")
-    unmet = [f"{v.name} needs {_requirement(v)}" for v in mine if not _runs_on(v, instruction_sets)]
+    unmet = [f"{v.name} needs {_requirement(v)}" for v in mine if not runs_on(v, instruction_sets)]
     if unmet:
         return IncompatibleError(
             f"this CPU runs no variant of the bundle: {'; '.join(unmet)}; "

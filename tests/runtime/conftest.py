@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from realmnet_runtime.backends import silence_openvino
 from realmnet_runtime.field_of_view import find_field_of_view
 from realmnet_runtime.images import read_image
 from realmnet_runtime.labels import PSMM, LabelSet
@@ -120,6 +121,35 @@ def tiny_fp32() -> TinyModel:
 @pytest.fixture(scope="session")
 def tiny_int8() -> TinyModel:
     return build_tiny_model(quantised=True)
+
+
+@dataclass(frozen=True)
+class TinyIr:
+    """An OpenVINO IR, its second file, and the ONNX file it was converted from."""
+
+    content: bytes
+    weights: bytes
+    source: TinyModel
+
+
+def convert_to_ir(model: TinyModel, folder: Path) -> TinyIr:
+    """By OpenVINO's own reader and writer."""
+    silence_openvino()
+    openvino = pytest.importorskip("openvino", reason="an IR is written by openvino")
+    read = openvino.Core().read_model(model=model.content)
+    openvino.save_model(read, folder / "tiny.xml", compress_to_fp16=False)
+    files = [(folder / f"tiny.{suffix}").read_bytes() for suffix in ("xml", "bin")]
+    return TinyIr(files[0], files[1], model)
+
+
+@pytest.fixture(scope="session")
+def tiny_irs(
+    tiny_fp32: TinyModel, tiny_int8: TinyModel, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, TinyIr]:
+    models = {"fp32": tiny_fp32, "int8": tiny_int8}
+    return {
+        name: convert_to_ir(model, tmp_path_factory.mktemp(name)) for name, model in models.items()
+    }
 
 
 @pytest.fixture(scope="session")

@@ -30,6 +30,22 @@ UNLIKE_CORES = JETSON_ORIN + "\n" + RASPBERRY_PI_4.replace("processor\t: 0", "pr
 
 
 @pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        (CASCADE_LAKE, "model name Intel(R) Xeon(R) Gold 6248 CPU @ 2.50GHz"),
+        (UNLIKE_CORES, "CPU part 0xd42; CPU part 0xd08"),
+        (PENTIUM_4, ""),
+    ],
+)
+def test_processors_are_told_apart_by_what_the_system_calls_them(text: str, name: str) -> None:
+    assert cpu.parse_processor_name(text) == name
+
+
+def test_this_processor_has_a_name() -> None:
+    assert cpu.processor_name()
+
+
+@pytest.mark.parametrize(
     ("text", "expected", "dot_product"),
     [
         (

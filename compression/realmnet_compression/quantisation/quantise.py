@@ -131,8 +131,8 @@ def _quantised(
     settings: QuantiseSettings,
 ) -> tuple[bytes, QuantiseReport]:
     model, signature = read_onnx(onnx_path)
-    _require_fp32(model, onnx_path)
-    _require_tensors(calibration, signature.size)
+    require_fp32(model, onnx_path)
+    require_tensors(calibration, signature.size)
     products = find_products(model.graph)
     corrected = model
     if settings.correct_biases:
@@ -232,14 +232,24 @@ class _Writing:
         return found
 
 
-def _require_fp32(model: onnx.ModelProto, path: str | Path) -> None:
+def require_fp32(model: onnx.ModelProto, path: str | Path) -> None:
+    """Refuse a file that is quantised already.
+
+    Raises:
+        ConfigurationError: it is.
+    """
     if any(node.op_type in {"QuantizeLinear", "DequantizeLinear"} for node in model.graph.node):
         raise ConfigurationError(
             f"'{path}' is quantised already; give the FP32 file of `realmnet export`"
         )
 
 
-def _require_tensors(tensors: Sequence[Float32Array], size: int) -> None:
+def require_tensors(tensors: Sequence[Float32Array], size: int) -> None:
+    """Refuse calibration tensors that are none, or are not (1, 3, size, size) float32.
+
+    Raises:
+        UsageError: they are not.
+    """
     if not tensors:
         raise UsageError("no calibration pictures; give at least one development picture")
     for tensor in tensors:

@@ -14,6 +14,7 @@ from realmnet_runtime.backends._contract import (
     BackendFactory,
     EngineFacts,
     EngineRequest,
+    Preparer,
     version_key,
 )
 from realmnet_runtime.backends._telemetry import silence_openvino
@@ -25,15 +26,20 @@ from realmnet_runtime.suggestions import nearest
 __all__ = [
     "AUTO_ORDER",
     "ENGINES",
+    "PREPARERS",
     "Backend",
     "EngineEntry",
     "EngineFacts",
     "EngineRequest",
+    "Preparer",
     "default_threads",
     "installed_engines",
     "known_engine",
     "load_engine",
+    "load_preparer",
     "open_backend",
+    "require_new_enough",
+    "restore_backend",
     "silence_openvino",
 ]
 
@@ -90,6 +96,11 @@ AUTO_ORDER: Final[tuple[str, ...]] = ("openvino", "onnxruntime")
 TensorRT is not asked: it runs only where an engine was built first, so somebody chose it by name.
 """
 
+PREPARERS: Final[dict[str, str]] = {
+    "openvino": "realmnet_runtime.backends._openvino:OpenVinoPreparer",
+}
+"""Engines that can keep what they compiled, and the class of each that does it."""
+
 
 def known_engine(name: str) -> Engine:
     """The name, if it is an engine's.
@@ -119,12 +130,31 @@ def load_engine(name: str) -> BackendFactory:
         BackendUnavailable: not installed, installed and not loadable, or without its device.
         UsageError: there is no such engine.
     """
-    entry = ENGINES[known_engine(name)]
+    return cast("BackendFactory", _import(name, ENGINES[known_engine(name)].factory))
+
+
+def load_preparer(name: str) -> Preparer:
+    """Import what prepares an engine's models, and with it the engine.
+
+    Raises:
+        BackendUnavailable: not installed, or installed and not loadable.
+        UsageError: there is no such engine, or it compiles nothing worth keeping.
+    """
+    if known_engine(name) not in PREPARERS:
+        raise UsageError(
+            f"engine '{name}' compiles nothing that can be kept; {' and '.join(PREPARERS)} can be "
+            f"prepared"
+        )
+    return cast("Preparer", _import(name, PREPARERS[name])())
+
+
+def _import(name: str, target: str) -> Callable[..., object]:
+    entry = ENGINES[name]
     if importlib.util.find_spec(entry.library) is None:
         raise BackendUnavailable(f"engine '{name}' is not installed; {entry.cure}")
     silence_openvino()
     try:
-        factory = _named(entry.factory)
+        found = _named(target)
         importlib.import_module(entry.library)
     except (ImportError, OSError) as error:
         raise BackendUnavailable(
@@ -133,7 +163,7 @@ def load_engine(name: str) -> BackendFactory:
         ) from error
     if entry.device:
         _named(entry.device)()
-    return cast("BackendFactory", factory)
+    return found
 
 
 def _named(place: str) -> Callable[..., object]:
@@ -143,7 +173,13 @@ def _named(place: str) -> Callable[..., object]:
     return found
 
 
-def open_backend(name: str, model: bytes, request: EngineRequest, oldest_engine: str) -> Backend:
+def open_backend(
+    name: str,
+    model: bytes,
+    request: EngineRequest,
+    oldest_engine: str,
+    weights: bytes = b"",
+) -> Backend:
     """Load a model into an engine and read back how it will run.
 
     Args:
@@ -151,13 +187,41 @@ def open_backend(name: str, model: bytes, request: EngineRequest, oldest_engine:
         model: bytes of the model file, already verified.
         request: precision, threads, input size and label count the model must have.
         oldest_engine: lowest engine version the file was made for.
+        weights: bytes of the model's second file, verified likewise; empty where it has none.
 
     Raises:
         BackendUnavailable: the engine is absent.
         IncompatibleError: the engine is too old, cannot load the model, or would run it otherwise
             than the request says.
     """
-    backend = load_engine(name)(model, request)
+    return require_new_enough(name, load_engine(name)(model, request, weights), oldest_engine)
+
+
+def restore_backend(
+    name: str, compiled: bytes, request: EngineRequest, oldest_engine: str
+) -> Backend:
+    """Load what an engine compiled before, and read back how it will run.
+
+    Args:
+        name: of the engine.
+        compiled: what its preparer returned, already verified: the engine executes it.
+        request: as it was prepared for.
+        oldest_engine: as for `open_backend`.
+
+    Raises:
+        BackendUnavailable: the engine is absent.
+        IncompatibleError: the engine is too old, refuses it, or would run it otherwise.
+        UsageError: the engine compiles nothing that can be kept.
+    """
+    return require_new_enough(name, load_preparer(name).restore(compiled, request), oldest_engine)
+
+
+def require_new_enough(name: str, backend: Backend, oldest_engine: str) -> Backend:
+    """The backend, where its engine is new enough; closed where it is not.
+
+    Raises:
+        IncompatibleError: the engine is older.
+    """
     facts = backend.facts
     if version_key(facts.version) < version_key(oldest_engine):
         backend.close()

@@ -48,6 +48,7 @@ class EngineFacts(msgspec.Struct, frozen=True):
         products: number of convolutions and matrix products by arithmetic, for example
             `{"int8": 40, "fp32": 12}`: an INT8 variant may leave a few in FP32.
         settings: options that matter, as read back.
+        prepared: whether the engine was given what `realmnet prepare` had it compile before.
     """
 
     engine: Engine
@@ -57,6 +58,7 @@ class EngineFacts(msgspec.Struct, frozen=True):
     threads: int
     products: dict[str, int]
     settings: dict[str, str]
+    prepared: bool = False
 
 
 class Backend(Protocol):
@@ -89,8 +91,36 @@ class Backend(Protocol):
 class BackendFactory(Protocol):
     """Loads a model: the constructor of an engine's class."""
 
-    def __call__(self, model: bytes, request: EngineRequest) -> Backend:
-        """Load `model`, or raise IncompatibleError."""
+    def __call__(self, model: bytes, request: EngineRequest, weights: bytes = b"") -> Backend:
+        """Load `model`, with its second file where it has one, or raise IncompatibleError."""
+        ...
+
+
+class Preparer(Protocol):
+    """An engine that can keep what it compiled, so that the next start need not compile."""
+
+    def identity(self) -> dict[str, str]:
+        """What of engine and device a compiled form depends on, besides the processor."""
+        ...
+
+    def prepare(
+        self, model: bytes, request: EngineRequest, weights: bytes = b""
+    ) -> tuple[Backend, bytes]:
+        """Load a model as the engine's class does; return it with its compiled form.
+
+        Raises:
+            IncompatibleError: as the engine's class.
+        """
+        ...
+
+    def restore(self, compiled: bytes, request: EngineRequest) -> Backend:
+        """Load a compiled form of the same engine, device and request.
+
+        The engine executes what it is given: only verified bytes may come here.
+
+        Raises:
+            IncompatibleError: the engine refuses it, or would run it otherwise than requested.
+        """
         ...
 
 
@@ -159,6 +189,19 @@ def check_tensor(tensor: Float32Array, size: int) -> None:
         raise UsageError(
             f"tensor is {tensor.shape} {tensor.dtype}; the model takes {(1, 3, size, size)} "
             f"float32; prepare it with realmnet_runtime.preprocess"
+        )
+
+
+def refuse_weights(engine: str, weights: bytes) -> None:
+    """Refuse a second file, for engines whose models are one file.
+
+    Raises:
+        IncompatibleError: there is one.
+    """
+    if weights:
+        raise IncompatibleError(
+            f"{engine} was given a model of two files ({len(weights)} bytes of weights); it reads "
+            f"one file: release the variant as ONNX or for openvino"
         )
 
 

@@ -28,6 +28,7 @@ from realmnet_runtime.backends._contract import (
     check_signature,
     check_tensor,
     executed_precision,
+    refuse_weights,
 )
 from realmnet_runtime.errors import IncompatibleError, UsageError
 
@@ -68,7 +69,8 @@ _FLOAT_NAMES: Final = {"float": "fp32", "float16": "fp16", "bfloat16": "bf16", "
 class OnnxRuntimeBackend:
     """A model in ONNX Runtime's CPU provider; see `Backend`."""
 
-    def __init__(self, model: bytes, request: EngineRequest) -> None:
+    def __init__(self, model: bytes, request: EngineRequest, weights: bytes = b"") -> None:
+        refuse_weights("onnxruntime", weights)
         # A no-op on Linux wheels, a switch on Windows ones: nothing leaves the device.
         onnxruntime.disable_telemetry_events()
         self._size = request.size

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from io import BytesIO
 from typing import Final
 
 import numpy as np
@@ -18,6 +19,7 @@ import openvino
 from realmnet_runtime.backends._contract import (
     LOGITS,
     SCORE_MAPS,
+    Backend,
     EngineFacts,
     EngineRequest,
     Float32Array,
@@ -56,16 +58,21 @@ _SETTINGS: Final = (
 
 
 class OpenVinoBackend:
-    """A model in OpenVINO's CPU plugin; see `Backend`."""
+    """A model in OpenVINO's CPU plugin, ONNX or an IR with its weights; see `Backend`."""
 
-    def __init__(self, model: bytes, request: EngineRequest) -> None:
-        self._size = request.size
-        compiled = _compile(model, request)
+    def __init__(self, model: bytes, request: EngineRequest, weights: bytes = b"") -> None:
+        compiled = _compile(model, weights, request)
         if request.precision != "int8" and "int8" in _compiled_products(compiled):
-            compiled = _compile(model, request, low_precision=False)
+            compiled = _compile(model, weights, request, low_precision=False)
+        self._use(compiled, request)
+
+    def _use(
+        self, compiled: openvino.CompiledModel, request: EngineRequest, *, prepared: bool = False
+    ) -> None:
         check_signature(_shapes(compiled.inputs), _shapes(compiled.outputs), request)
-        self._facts = _facts(compiled)
+        self._facts = _facts(compiled, prepared=prepared)
         check_precision(self._facts, request)
+        self._size = request.size
         self._request: openvino.InferRequest | None = compiled.create_infer_request()
 
     @property
@@ -89,11 +96,51 @@ class OpenVinoBackend:
         """Free the model; closing twice does nothing."""
         self._request = None
 
+    def compiled(self) -> bytes:
+        """What the plugin compiled, for the same plugin on the same processor."""
+        if self._request is None:
+            raise UsageError("this openvino backend is closed; open the predictor again")
+        stream: BytesIO = self._request.get_compiled_model().export_model()
+        return stream.getvalue()
 
-def _compile(
-    model: bytes, request: EngineRequest, *, low_precision: bool = True
-) -> openvino.CompiledModel:
-    options = {
+
+class RestoredOpenVinoBackend(OpenVinoBackend):
+    """What `OpenVinoBackend.compiled` gave, without compiling it again."""
+
+    def __init__(self, compiled: bytes, request: EngineRequest) -> None:
+        # The compiled form carries none of the options: without them the plugin would choose
+        # bfloat16, pinned threads and as many as there are cores.
+        try:
+            model = openvino.Core().import_model(compiled, _DEVICE, _options(request))
+        except RuntimeError as error:
+            raise IncompatibleError(
+                f"openvino {_version()} refuses what was prepared: {_last_line(error)}; run "
+                f"`realmnet prepare` again"
+            ) from error
+        self._use(model, request, prepared=True)
+
+
+class OpenVinoPreparer:
+    """Keeps what the CPU plugin compiled; see `Preparer`."""
+
+    def identity(self) -> dict[str, str]:
+        """The exact build: another one may lay out its blob otherwise."""
+        return {"openvino": str(openvino.__version__), "device": _DEVICE}
+
+    def prepare(
+        self, model: bytes, request: EngineRequest, weights: bytes = b""
+    ) -> tuple[Backend, bytes]:
+        """See `Preparer.prepare`."""
+        backend = OpenVinoBackend(model, request, weights)
+        return backend, backend.compiled()
+
+    def restore(self, compiled: bytes, request: EngineRequest) -> Backend:
+        """See `Preparer.restore`."""
+        return RestoredOpenVinoBackend(compiled, request)
+
+
+def _options(request: EngineRequest) -> dict[str, str | int | bool]:
+    return {
         "INFERENCE_PRECISION_HINT": _FLOAT_HINTS[request.precision],
         "PERFORMANCE_HINT": "LATENCY",
         "NUM_STREAMS": 1,
@@ -104,11 +151,17 @@ def _compile(
         # INT8 at run time, by ranges nobody calibrated; no kernel's name tells.
         _DYNAMIC_QUANTISATION: 0,
     }
+
+
+def _compile(
+    model: bytes, weights: bytes, request: EngineRequest, *, low_precision: bool = True
+) -> openvino.CompiledModel:
+    options = _options(request)
     if not low_precision:
         options[_LOW_PRECISION] = "NO"
     core = openvino.Core()
     try:
-        return core.compile_model(core.read_model(model=model), _DEVICE, options)
+        return core.compile_model(core.read_model(model=model, weights=weights), _DEVICE, options)
     except RuntimeError as error:
         raise IncompatibleError(
             f"openvino {_version()} cannot load the model: {_last_line(error)}; "
@@ -116,7 +169,7 @@ def _compile(
         ) from error
 
 
-def _facts(compiled: openvino.CompiledModel) -> EngineFacts:
+def _facts(compiled: openvino.CompiledModel, *, prepared: bool) -> EngineFacts:
     products = _compiled_products(compiled)
     return EngineFacts(
         engine="openvino",
@@ -126,6 +179,7 @@ def _facts(compiled: openvino.CompiledModel) -> EngineFacts:
         threads=int(compiled.get_property("INFERENCE_NUM_THREADS")),
         products=products,
         settings={name: _in_words(compiled.get_property(name)) for name in _SETTINGS},
+        prepared=prepared,
     )
 
 

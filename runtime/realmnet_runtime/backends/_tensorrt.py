@@ -29,6 +29,7 @@ from realmnet_runtime.backends._contract import (
     check_precision,
     check_signature,
     check_tensor,
+    refuse_weights,
 )
 from realmnet_runtime.backends._cuda import DeviceArray, Stream, find_device
 from realmnet_runtime.backends._engine_key import (
@@ -56,11 +57,20 @@ class TensorRtBackend:
 
     Args:
         model: bytes of the ONNX file from which the engine was built.
+        weights: none; see `refuse_weights`.
         request: as for every engine; `threads` is of no consequence on a GPU.
         folder: where engines are kept; `engine_folder()` where None.
     """
 
-    def __init__(self, model: bytes, request: EngineRequest, folder: Path | None = None) -> None:
+    def __init__(
+        self,
+        model: bytes,
+        request: EngineRequest,
+        weights: bytes = b"",
+        *,
+        folder: Path | None = None,
+    ) -> None:
+        refuse_weights("tensorrt", weights)
         self._size = request.size
         library, module = import_library(*MODULES)
         here = key_of_this_machine(library, module, sha256_of(model))

@@ -71,7 +71,8 @@ def _facts(manifest: Manifest, digest: str, here: dict[str, str | None]) -> dict
         needs = f", needs {' or '.join(variant.cpu_requires)}" if variant.cpu_requires else ""
         facts[f"variant {variant.name}"] = (
             f"{variant.engine} {variant.oldest_engine} or newer, stored {variant.precision}, "
-            f"computed {variant.execution_precision}, {sizes[variant.artifact] / 1e6:.1f} MB{needs}"
+            f"computed {variant.execution_precision}, "
+            f"{sum(sizes[path] for path in variant.files) / 1e6:.1f} MB{needs}"
         )
     for evidence in manifest.evidence:
         figures = ", ".join(

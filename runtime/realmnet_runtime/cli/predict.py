@@ -35,6 +35,9 @@ def predict(  # noqa: PLR0917 - the options of a command are all by name
     threads: Annotated[
         int | None, typer.Option(min=1, help="Most threads; physical cores up to 4 by default.")
     ] = None,
+    cache: Annotated[
+        Path | None, typer.Option(help="Folder of `realmnet prepare`; the user's by default.")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON object a line, an image.")] = False,
     output: Annotated[
         Path | None, typer.Option(help="Also write the JSON lines to this file.")
@@ -53,7 +56,9 @@ def predict(  # noqa: PLR0917 - the options of a command are all by name
     if overlay is not None:
         require_writable_directory(overlay)
     answers: list[dict[str, Any]] = []
-    with Predictor.open(bundle, engine=engine, threads=threads, variant=variant) as predictor:
+    with Predictor.open(
+        bundle, engine=engine, threads=threads, variant=variant, cache=cache
+    ) as predictor:
         # OpenCV's own pool would otherwise take every core for decoding and resizing.
         cv2.setNumThreads(predictor.threads)
         for path in paths:

@@ -14,17 +14,22 @@ from realmnet_runtime.predictor import Predictor
 from realmnet_runtime.selftest import SelfTestReport, run_selftest
 
 
-def selftest(
+def selftest(  # noqa: PLR0917 - the options of a command are all by name
     bundle: Annotated[
         Path | None, typer.Argument(help="Bundle; the installed default where none is named.")
     ] = None,
     engine: Annotated[str, typer.Option(help="auto, openvino or onnxruntime.")] = "auto",
     variant: Annotated[str | None, typer.Option(help="Variant of the bundle, by name.")] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Most threads.")] = None,
+    cache: Annotated[
+        Path | None, typer.Option(help="Folder of `realmnet prepare`; the user's by default.")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
     """Run the golden cases on this machine, stage by stage. Exit code 4 where one deviates."""
-    with Predictor.open(bundle, engine=engine, threads=threads, variant=variant) as predictor:
+    with Predictor.open(
+        bundle, engine=engine, threads=threads, variant=variant, cache=cache
+    ) as predictor:
         report = run_selftest(predictor)
     if json:
         print_json(_as_json(report))

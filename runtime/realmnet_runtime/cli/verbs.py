@@ -42,6 +42,11 @@ VERBS: Final[dict[str, Verb]] = {
         _CLI,
     ),
     "info": Verb("realmnet_runtime.cli.info:info", "say what a bundle is", _CLI),
+    "prepare": Verb(
+        "realmnet_runtime.cli.prepare:prepare",
+        "compile a bundle once on the machine that will answer",
+        _CLI,
+    ),
     "doctor": Verb(
         "realmnet_runtime.cli.doctor:doctor",
         "say what this machine can run, and what is amiss",

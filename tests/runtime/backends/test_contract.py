@@ -7,17 +7,21 @@ import importlib.util
 from pathlib import Path
 from typing import Protocol
 
+import msgspec
 import numpy as np
 import pytest
 
 from realmnet_runtime.backends import (
     AUTO_ORDER,
     ENGINES,
+    PREPARERS,
     Backend,
     EngineRequest,
     installed_engines,
     load_engine,
+    load_preparer,
     open_backend,
+    restore_backend,
 )
 from realmnet_runtime.backends._cuda import find_device
 from realmnet_runtime.backends._engine_key import engine_folder
@@ -98,6 +102,12 @@ def tensors(count: int, size: int) -> list[np.ndarray]:
     return [random.random((1, 3, size, size), np.float32) for _ in range(count)]
 
 
+class Ir(Protocol):
+    content: bytes
+    weights: bytes
+    source: Model
+
+
 @pytest.fixture
 def models(tiny_fp32: Model, tiny_int8: Model) -> dict[str, Model]:
     return {"fp32": tiny_fp32, "int8": tiny_int8}
@@ -168,6 +178,83 @@ def test_same_input_same_answer_and_input_untouched(engine: str, tiny_int8: Mode
     np.testing.assert_array_equal(first[0], again[0])
     np.testing.assert_array_equal(first[1], again[1])
     np.testing.assert_array_equal(tensor, before)
+
+
+@pytest.mark.parametrize(("stored", "computed"), ROUTES)
+def test_an_openvino_ir_answers_as_the_file_it_was_made_from(
+    stored: str, computed: str, tiny_irs: dict[str, Ir]
+) -> None:
+    ir = tiny_irs[stored]
+    request = request_for(ir.source, computed)
+    backend = open_backend("openvino", ir.content, request, "1.0", ir.weights)
+    assert backend.facts.precision == computed
+    for tensor in tensors(2, ir.source.size):
+        logits, score_maps = backend.infer(tensor)
+        expected_logits, expected_maps = reference(ir.source.content, tensor)
+        allowed = 1e-4 if stored == "fp32" else 2.5 * 6 / 127
+        np.testing.assert_allclose(logits, expected_logits, rtol=0, atol=allowed)
+        np.testing.assert_allclose(score_maps, expected_maps, rtol=0, atol=allowed)
+
+
+def test_an_openvino_ir_without_its_second_file_is_refused(tiny_irs: dict[str, Ir]) -> None:
+    ir = tiny_irs["fp32"]
+    for weights in (b"", ir.weights[:100]):
+        with pytest.raises(IncompatibleError):
+            open_backend("openvino", ir.content, request_for(ir.source, "fp32"), "1.0", weights)
+
+
+def test_a_second_file_is_refused_where_models_have_one(tiny_fp32: Model) -> None:
+    if "onnxruntime" not in installed_engines():
+        pytest.skip("onnxruntime is not installed")
+    request = request_for(tiny_fp32, "fp32")
+    with pytest.raises(IncompatibleError, match="two files"):
+        open_backend("onnxruntime", tiny_fp32.content, request, "1.0", b"weights")
+
+
+@pytest.fixture(params=sorted(PREPARERS))
+def preparing_engine(request: pytest.FixtureRequest) -> str:
+    if request.param not in installed_engines():
+        pytest.skip(f"{request.param} is not installed")
+    return str(request.param)
+
+
+@pytest.mark.parametrize(("stored", "computed"), ROUTES)
+def test_what_was_compiled_answers_and_runs_as_its_model(
+    preparing_engine: str, stored: str, computed: str, models: dict[str, Model]
+) -> None:
+    model = models[stored]
+    request = request_for(model, computed)
+    backend, compiled = load_preparer(preparing_engine).prepare(model.content, request)
+    restored = restore_backend(preparing_engine, compiled, request, "1.0")
+    assert (backend.facts.prepared, restored.facts.prepared) == (False, True)
+    assert msgspec.structs.replace(restored.facts, prepared=False) == backend.facts
+    for tensor in tensors(2, model.size):
+        for expected, found in zip(backend.infer(tensor), restored.infer(tensor), strict=True):
+            np.testing.assert_array_equal(found, expected)
+
+
+def test_another_precision_than_was_compiled_is_refused(
+    preparing_engine: str, tiny_int8: Model
+) -> None:
+    preparer = load_preparer(preparing_engine)
+    _, compiled = preparer.prepare(tiny_int8.content, request_for(tiny_int8, "int8"))
+    with pytest.raises(IncompatibleError, match="promises fp32"):
+        preparer.restore(compiled, request_for(tiny_int8, "fp32"))
+
+
+def test_bytes_that_nothing_compiled_are_refused_in_one_line(
+    preparing_engine: str, tiny_fp32: Model
+) -> None:
+    for compiled in (b"", b"no model at all" * 9):
+        with pytest.raises(IncompatibleError, match="prepare") as caught:
+            restore_backend(preparing_engine, compiled, request_for(tiny_fp32, "fp32"), "1.0")
+        assert "\n" not in str(caught.value)
+
+
+def test_engines_that_keep_nothing_cannot_prepare() -> None:
+    for name in set(ENGINES) - set(PREPARERS):
+        with pytest.raises(UsageError, match="can be prepared"):
+            load_preparer(name)
 
 
 @pytest.mark.parametrize(

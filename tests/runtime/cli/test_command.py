@@ -56,7 +56,7 @@ def test_mistakes_are_2_and_one_line(realmnet: Command, words: list[str], says: 
     assert says in done.one_line()
 
 
-@pytest.mark.parametrize("verb", ["predict", "selftest", "info", "doctor"])
+@pytest.mark.parametrize("verb", ["predict", "selftest", "info", "prepare", "doctor"])
 def test_every_verb_of_the_runtime_explains_itself(realmnet: Command, verb: str) -> None:
     done = realmnet(verb, "--help")
     assert (done.code, done.err) == (0, "")

@@ -1,0 +1,117 @@
+"""Quantisers of activations in an OpenVINO graph: which there are, and taking some away."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from realmnet_compression.graphs.openvino_graph import PRODUCTS, operators, source
+
+if TYPE_CHECKING:
+    import openvino
+
+SWITCHES: Final = "switches"
+
+_QUANTISER: Final = frozenset({"FakeQuantize"})
+_PASSING: Final = frozenset(
+    {"Concat", "Gather", "MaxPool", "Reshape", "Slice", "Split", "Squeeze", "StridedSlice"}
+    | {"Transpose", "Unsqueeze", "VariadicSplit"}
+)
+"""Operators that move numbers about: what is quantised before them is quantised after them."""
+
+_OF_ATTENTION: Final = 2
+"""Inputs of an attention that are multiplied first: queries and keys."""
+
+
+def activation_quantisers(graph: openvino.Model) -> list[str]:
+    """Names of the quantisers of activations, in the order they run."""
+    return [
+        node.get_friendly_name()
+        for node in operators(graph, _QUANTISER)
+        if not _is_constant(source(node, 0))
+    ]
+
+
+def without(graph: openvino.Model, names: Collection[str]) -> openvino.Model:
+    """A copy in which these quantisers are gone: what they rounded stays as it is."""
+    copy: openvino.Model = graph.clone()
+    for node in list(operators(copy, _QUANTISER)):
+        if node.get_friendly_name() in names:
+            exact = node.input(0).get_source_output()
+            for reader in node.output(0).get_target_inputs():
+                reader.replace_source_output(exact)
+    copy.validate_nodes_and_infer_types()
+    return copy
+
+
+def switchable(graph: openvino.Model, names: Sequence[str]) -> openvino.Model:
+    """A copy with the input `switches` (N,) bool: which of these quantisers round, the others not.
+
+    For comparing many choices with one compiled graph; it computes in FP32.
+    """
+    operations = importlib.import_module("openvino.opset13")
+    copy: openvino.Model = graph.clone()
+    switches = operations.parameter([len(names)], np.bool_)
+    switches.output(0).get_tensor().set_names({SWITCHES})
+    for node in list(operators(copy, _QUANTISER)):
+        if node.get_friendly_name() in names:
+            readers = node.output(0).get_target_inputs()
+            place = operations.constant(np.int64(names.index(node.get_friendly_name())))
+            switch = operations.gather(switches, place, operations.constant(np.int64(0)))
+            exact = node.input(0).get_source_output()
+            chosen = operations.select(switch, node.output(0), exact)
+            for reader in readers:
+                reader.replace_source_output(chosen.output(0))
+    copy.add_parameters([switches])
+    copy.validate_nodes_and_infer_types()
+    return copy
+
+
+def integer_products(graph: openvino.Model) -> list[str]:
+    """Names of the products whose activations are all quantised, in the order they run."""
+    return [
+        node.get_friendly_name()
+        for node in operators(graph, PRODUCTS)
+        if all(_is_quantised(each) for each in _activations(node))
+    ]
+
+
+def other_products(graph: openvino.Model) -> list[str]:
+    """Names of the products with an activation that is not quantised, in the order they run."""
+    integer = set(integer_products(graph))
+    names = [node.get_friendly_name() for node in operators(graph, PRODUCTS)]
+    return [name for name in names if name not in integer]
+
+
+def _activations(product: openvino.Node) -> list[openvino.Node]:
+    attention = product.get_type_name() == "ScaledDotProductAttention"
+    count = _OF_ATTENTION if attention else 2
+    return [
+        made
+        for made in (source(product, place) for place in range(count))
+        if not _is_constant(made)
+    ]
+
+
+def _is_quantised(node: openvino.Node) -> bool:
+    """Whether a value is a quantiser's, however it was moved about since."""
+    while node.get_type_name() in _PASSING:
+        node = source(node, 0)
+    return node.get_type_name() in _QUANTISER
+
+
+def _is_constant(node: openvino.Node) -> bool:
+    """Whether a value depends on no input of the graph."""
+    pending, seen = [node], set[str]()
+    while pending:
+        each = pending.pop()
+        if each.get_friendly_name() in seen:
+            continue
+        seen.add(each.get_friendly_name())
+        if each.get_type_name() == "Parameter":
+            return False
+        pending += [source(each, place) for place in range(each.get_input_size())]
+    return True

@@ -1,0 +1,116 @@
+"""A variant of a bundle, loaded into its engine: as prepared before, or compiled now."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from realmnet_runtime.backends import (
+    PREPARERS,
+    Backend,
+    EngineRequest,
+    Preparer,
+    load_preparer,
+    open_backend,
+    restore_backend,
+)
+from realmnet_runtime.bundle import Bundle
+from realmnet_runtime.cpu import instruction_sets, processor_name
+from realmnet_runtime.errors import IncompatibleError, IntegrityError, UsageError
+from realmnet_runtime.manifest import Variant
+from realmnet_runtime.prepared import PreparedKey, PreparedStore, user_cache
+
+
+class Loaded(msgspec.Struct, frozen=True):
+    """A backend, and the one line that says whether it was compiled now and why."""
+
+    backend: Backend
+    how: str
+
+
+def request_of(bundle: Bundle, variant: Variant, threads: int) -> EngineRequest:
+    """How a variant of a bundle is to be run."""
+    return EngineRequest(
+        precision=variant.execution_precision,
+        threads=threads,
+        size=bundle.manifest.preprocess.size,
+        labels=len(bundle.manifest.labels),
+    )
+
+
+def key_of(bundle: Bundle, variant: Variant, threads: int, preparer: Preparer) -> PreparedKey:
+    """What a variant's compiled form on this machine depends on."""
+    return PreparedKey(
+        bundle_sha256=bundle.digest,
+        variant=variant.name,
+        execution_precision=variant.execution_precision,
+        engine=variant.engine,
+        identity=preparer.identity(),
+        processor=processor_name(),
+        instruction_sets=tuple(sorted(instruction_sets())),
+        threads=threads,
+    )
+
+
+def load_variant(bundle: Bundle, variant: Variant, threads: int, cache: Path | None) -> Loaded:
+    """Load a variant: what was prepared where it is there and sound, else compiled now.
+
+    Args:
+        bundle: open.
+        variant: of the bundle.
+        threads: most threads the engine computes with.
+        cache: folder of `realmnet prepare`; None takes the user's.
+
+    Raises:
+        BackendUnavailable: the engine is absent.
+        IntegrityError: the bundle is not the one that was released.
+        IncompatibleError: bundle, engine and CPU do not fit together.
+    """
+    request = request_of(bundle, variant, threads)
+    if variant.engine not in PREPARERS:
+        how = f"compiled now: {variant.engine} keeps nothing"
+    else:
+        try:
+            backend = _restored(bundle, variant, request, cache)
+        except (IncompatibleError, IntegrityError, UsageError) as error:
+            how = f"compiled now: {error}"
+        else:
+            if backend is not None:
+                return Loaded(backend, "prepared before")
+            how = "compiled now: not prepared; `realmnet prepare` does it once"
+    model, weights = bundle.read_model(variant)
+    backend = open_backend(variant.engine, model, request, variant.oldest_engine, weights)
+    return Loaded(backend, how)
+
+
+def restore_verified(
+    store: PreparedStore, key: PreparedKey, request: EngineRequest, oldest_engine: str
+) -> Backend | None:
+    """The backend of what was prepared under a key; None where nothing was.
+
+    Raises:
+        IntegrityError: there is something that must not be loaded.
+        IncompatibleError: the engine refuses it, or runs it otherwise than when it was compiled.
+    """
+    found = store.find(key)
+    if found is None:
+        return None
+    record, compiled = found
+    backend = restore_backend(key.engine, compiled, request, oldest_engine)
+    facts = msgspec.structs.replace(backend.facts, prepared=record.facts.prepared)
+    if facts != record.facts:
+        backend.close()
+        raise IncompatibleError(
+            f"{key.engine} runs what was prepared otherwise than when it compiled it "
+            f"({facts.products}, {facts.settings}); run `realmnet prepare` again"
+        )
+    return backend
+
+
+def _restored(
+    bundle: Bundle, variant: Variant, request: EngineRequest, cache: Path | None
+) -> Backend | None:
+    key = key_of(bundle, variant, request.threads, load_preparer(variant.engine))
+    store = PreparedStore(user_cache() if cache is None else cache)
+    return restore_verified(store, key, request, variant.oldest_engine)
