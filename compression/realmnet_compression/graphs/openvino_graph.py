@@ -151,8 +151,11 @@ def _keep_position_tables(graph: openvino.Model, model: RealMNet) -> None:
         table = module.attention_biases.detach().cpu().numpy()
         index = module.get_buffer("attention_bias_idxs").cpu().numpy()
         found = source(site, _MASK) if site.get_input_size() > _MASK else None
-        constant = found is not None and found.get_type_name() == "Constant"
-        if not constant or not np.array_equal(found.get_data(), table[:, index]):
+        if (
+            found is None
+            or found.get_type_name() != "Constant"
+            or not np.array_equal(found.get_data(), table[:, index])
+        ):
             raise GateFailed(
                 f"the biases of '{name}' are not in OpenVINO's graph as the model has them; build "
                 "it from the exported ONNX file instead"
