@@ -81,5 +81,7 @@ class PlacedMixer:
         """
         images, targets = self._mixer(examples)
         places = torch.tensor([place for _, _, place in examples], dtype=torch.int64)
-        checks = torch.tensor([zlib.crc32(image.numpy()) for image in images], dtype=torch.int64)
+        checks = torch.tensor(
+            [zlib.crc32(image.numpy().data) for image in images], dtype=torch.int64
+        )
         return images, targets, places, checks

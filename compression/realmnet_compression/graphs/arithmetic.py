@@ -14,7 +14,7 @@ from realmnet_runtime.errors import ConfigurationError
 from realmnet_runtime.manifest import Precision
 
 _PRODUCTS: Final = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
-_NAMES: Final = {TensorProto.FLOAT: "fp32", TensorProto.FLOAT16: "fp16"}
+_NAMES: Final[dict[int, str]] = {TensorProto.FLOAT: "fp32", TensorProto.FLOAT16: "fp16"}
 
 
 def count_products(model: onnx.ModelProto) -> dict[str, int]:

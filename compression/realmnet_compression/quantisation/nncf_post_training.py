@@ -149,13 +149,15 @@ class _Search:
         ranked: list[str] = []
         current = self._quantised
         products = integer_products(current)
-        for last in (*(False,) * self._settings.rounds, True):
+        rounds = 0
+        while True:
             files = encode_ir(current.clone(), "int8")
             flips = self._flips(files)
             if self._holds(flips):
                 return files, products, flips
-            if last:
-                break
+            if rounds == self._settings.rounds:
+                raise self._unmended(flips, products)
+            rounds += 1
             ranked = ranked or self._ranked(remaining)
             now = ranked[: max(1, len(ranked) // _GIVEN_BACK_AT_ONCE)]
             gone += now
@@ -165,8 +167,10 @@ class _Search:
             self.given_back += [name for name in products if name not in left]
             products = left
             if not products or not ranked:
-                break
-        raise GateFailed(
+                raise self._unmended(flips, products)
+
+    def _unmended(self, flips: dict[str, float], products: Collection[str]) -> GateFailed:
+        return GateFailed(
             f"{1000 * flips[OF_ALL]:.1f} of 1,000 decisions change, of the worst label "
             f"{1000 * flips[OF_WORST_LABEL]:.1f}, with {len(products)} products left in INT8; "
             f"{1000 * self._settings.most_flips:g} and "

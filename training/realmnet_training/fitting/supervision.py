@@ -49,8 +49,15 @@ class Supervision(Protocol):
 class LabelSupervision:
     """The labels and nothing else."""
 
-    facts: Final[dict[str, Any]] = {}
-    needs_labels: Final = True
+    @property
+    def facts(self) -> dict[str, Any]:
+        """Nothing to say."""
+        return {}
+
+    @property
+    def needs_labels(self) -> bool:
+        """Without one of them it could not be learnt."""
+        return True
 
     def collate(self, mixer: BatchMixer) -> Collate:
         """The mixer itself."""
