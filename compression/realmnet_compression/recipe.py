@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from importlib import resources
-from pathlib import Path
 from typing import Annotated, Final, Literal
 
 import msgspec
-import tomllib
 from msgspec import Meta
 
 from realmnet_compression.quantisation.calibration import CalibrationPlan
 from realmnet_compression.quantisation.quantise import QuantiseSettings
-from realmnet_runtime.errors import ConfigurationError, MissingPath
+from realmnet_compression.recipe_files import read_recipe
+from realmnet_runtime.errors import ConfigurationError
 from realmnet_runtime.labels import LABEL_SETS
 from realmnet_runtime.structs import convert_mapping
 from realmnet_runtime.suggestions import nearest
@@ -140,18 +138,5 @@ def load_recipe(name: str) -> Recipe:
         MissingPath: no such recipe or file.
         ConfigurationError: no TOML, an unknown key, or an impossible value.
     """
-    if name in RECIPES:
-        source = resources.files("realmnet_compression") / "recipes" / f"{name}.toml"
-        raw = source.read_bytes()
-    elif Path(name).is_file():
-        raw = Path(name).read_bytes()
-    else:
-        raise MissingPath(
-            f"no recipe '{name}'; there are {', '.join(RECIPES)}, or give a .toml file"
-            f"{nearest(name, RECIPES)}"
-        )
-    try:
-        content = tomllib.loads(raw.decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"recipe '{name}' is no TOML: {error}") from error
+    content = read_recipe(name, RECIPES, "realmnet_compression")
     return convert_mapping(content, Recipe, f"recipe '{name}'")

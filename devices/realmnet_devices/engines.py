@@ -48,7 +48,7 @@ def probe_engine(name: str, interpreter: str = sys.executable) -> EngineState:
         name: of the engine.
         interpreter: Python that imports it.
     """
-    library = ENGINES[name].library
+    library = ENGINES[name].module
     try:
         done = subprocess.run(
             [interpreter, "-c", _SCRIPT, name, library],

@@ -112,7 +112,7 @@ def _engine_state(name: str) -> EngineState:
         load_engine(name)
     except BackendUnavailable as error:
         return EngineState(name, loads=False, version=None, problem=str(error))
-    return EngineState(name, loads=True, version=_version(ENGINES[name].library), problem=None)
+    return EngineState(name, loads=True, version=_version(ENGINES[name].module), problem=None)
 
 
 def _installed(name: str) -> bool:

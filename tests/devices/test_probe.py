@@ -52,7 +52,7 @@ def test_installed_engines_load_with_their_version(host: Host) -> None:
     assert set(loaded) | needing_a_device == installed_engines() | needing_a_device
     for name, found in loaded.items():
         assert found is not None
-        assert found.startswith(version(ENGINES[name].library))
+        assert found.startswith(version(ENGINES[name].module))
 
 
 def test_an_engine_that_does_not_load_says_why_and_the_cure(

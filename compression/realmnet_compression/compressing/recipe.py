@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib import resources
-from pathlib import Path
 from typing import Annotated, Any, Final, get_args
 
 import msgspec
-import tomllib
 
 from realmnet_benchmarks.latency import LatencyPlan
 from realmnet_compression.compressing.steps import (
@@ -22,8 +19,9 @@ from realmnet_compression.compressing.steps import (
     ModelStep,
     tag_of,
 )
+from realmnet_compression.recipe_files import read_recipe
 from realmnet_compression.releasing.measured import REFERENCE
-from realmnet_runtime.errors import ConfigurationError, MissingPath
+from realmnet_runtime.errors import ConfigurationError
 from realmnet_runtime.labels import LABEL_SETS
 from realmnet_runtime.structs import convert_mapping
 from realmnet_runtime.suggestions import nearest
@@ -142,21 +140,8 @@ def load_compression(name: str) -> CompressionRecipe:
         ConfigurationError: no TOML, an unknown step or key (with the nearest), an impossible value,
             or a step that needs what no earlier one makes.
     """
-    if name in COMPRESSIONS:
-        source = resources.files("realmnet_compression.compressing") / "recipes" / f"{name}.toml"
-        raw = source.read_bytes()
-    elif Path(name).is_file():
-        raw = Path(name).read_bytes()
-    else:
-        raise MissingPath(
-            f"no recipe '{name}'; there are {', '.join(COMPRESSIONS)}, or give a .toml file"
-            f"{nearest(name, COMPRESSIONS)}"
-        )
     source_name = f"recipe '{name}'"
-    try:
-        content = tomllib.loads(raw.decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{source_name} is no TOML: {error}") from error
+    content = read_recipe(name, COMPRESSIONS, "realmnet_compression.compressing")
     _require_known_types(content, source_name)
     return convert_mapping(content, CompressionRecipe, source_name)
 

@@ -14,6 +14,7 @@ import numpy as np
 import onnx
 import torch
 from timm.models.tiny_vit import Attention
+from torch import nn
 
 from realmnet_compression.export_onnx import INPUT, OUTPUTS, PRODUCER, as_exported
 from realmnet_runtime.backends import silence_openvino
@@ -69,13 +70,18 @@ def graph_of_model(model: RealMNet) -> openvino.Model:
         graph: openvino.Model = library.convert_model(
             model, example_input=torch.zeros(shape, device=device), input=[shape]
         )
+    name_ports(graph)
+    _fold_shapes(graph)
+    name_layers(graph)
+    keep_position_tables(graph, model)
+    return graph
+
+
+def name_ports(graph: openvino.Model) -> None:
+    """Name input and outputs as an exported file has them, in place."""
     graph.inputs[0].get_tensor().set_names({INPUT})
     for port, name in zip(graph.outputs, OUTPUTS, strict=True):
         port.get_tensor().set_names({name})
-    _fold_shapes(graph)
-    name_layers(graph)
-    _keep_position_tables(graph, model)
-    return graph
 
 
 def name_layers(graph: openvino.Model) -> None:
@@ -131,10 +137,17 @@ def _fold_shapes(graph: openvino.Model) -> None:
     manager.run_passes(graph)
 
 
-def _keep_position_tables(graph: openvino.Model, model: RealMNet) -> None:
+def keep_position_tables(graph: openvino.Model, model: nn.Module) -> None:
     """Put a gather from the table where the reader left the gathered biases of an attention.
 
     Gathered, those of 21M at 384 px are 98 MB beside 83 MB of weights.
+
+    Args:
+        graph: changed in place.
+        model: of which the graph was converted; a RealMNet, with quantisers or without.
+
+    Raises:
+        GateFailed: an attention's biases are not where they are expected, or not the model's.
     """
     attentions = {
         name: module for name, module in model.named_modules() if isinstance(module, Attention)
@@ -154,7 +167,7 @@ def _keep_position_tables(graph: openvino.Model, model: RealMNet) -> None:
         if (
             found is None
             or found.get_type_name() != "Constant"
-            or not np.array_equal(found.get_data(), table[:, index])
+            or not np.array_equal(found.get_data().squeeze(), table[:, index].squeeze())
         ):
             raise GateFailed(
                 f"the biases of '{name}' are not in OpenVINO's graph as the model has them; build "

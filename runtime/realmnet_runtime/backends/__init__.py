@@ -60,15 +60,15 @@ class EngineEntry(msgspec.Struct, frozen=True):
     device: str = ""
 
     @property
-    def library(self) -> str:
+    def module(self) -> str:
         """Module of the library it runs with: the first installed one, else the first."""
         names = list(self.extras)
         return next((name for name in names if importlib.util.find_spec(name)), names[0])
 
     @property
     def extra(self) -> str:
-        """Extra that brings `library`."""
-        return self.extras[self.library]
+        """Extra that brings `module`."""
+        return self.extras[self.module]
 
     @property
     def cure(self) -> str:
@@ -119,7 +119,7 @@ def known_engine(name: str) -> Engine:
 def installed_engines() -> frozenset[str]:
     """Engines whose library is installed, without importing it."""
     return frozenset(
-        name for name, entry in ENGINES.items() if importlib.util.find_spec(entry.library)
+        name for name, entry in ENGINES.items() if importlib.util.find_spec(entry.module)
     )
 
 
@@ -150,12 +150,12 @@ def load_preparer(name: str) -> Preparer:
 
 def _import(name: str, target: str) -> Callable[..., object]:
     entry = ENGINES[name]
-    if importlib.util.find_spec(entry.library) is None:
+    if importlib.util.find_spec(entry.module) is None:
         raise BackendUnavailable(f"engine '{name}' is not installed; {entry.cure}")
     silence_openvino()
     try:
         found = _named(target)
-        importlib.import_module(entry.library)
+        importlib.import_module(entry.module)
     except (ImportError, OSError) as error:
         raise BackendUnavailable(
             f"engine '{name}' is installed but does not load ({' '.join(str(error).split())}); "

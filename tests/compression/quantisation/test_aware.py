@@ -19,6 +19,7 @@ from scipy.special import rel_entr
 from torch import Tensor, nn
 
 from realmnet_benchmarks.splits import Split
+from realmnet_compression.openvino_files import encode_ir, write_ir
 from realmnet_compression.quantisation.aware import (
     AwareReport,
     AwareSettings,
@@ -27,7 +28,7 @@ from realmnet_compression.quantisation.aware import (
     train_aware,
 )
 from realmnet_compression.quantisation.aware_distance import distance
-from realmnet_compression.quantisation.aware_openvino import convert, plain_weights, write_ir
+from realmnet_compression.quantisation.aware_openvino import convert, plain_weights
 from realmnet_compression.quantisation.aware_pictures import TrainingPictures
 from realmnet_compression.quantisation.nncf_library import is_quantiser
 from realmnet_runtime.errors import ConfigurationError, UsageError
@@ -184,7 +185,7 @@ def test_plain_weights_answer_as_the_quantised_network_without_rounding(
 def test_the_written_file_answers_as_the_network_it_was_made_from(
     made: Made, trained: RealMNet, shown: Tensor, tmp_path: Path
 ) -> None:
-    path = write_ir(made.converted, tmp_path / "aware.xml")
+    path, _ = write_ir(encode_ir(made.converted, "int8"), tmp_path / "aware.xml")
     compiled = openvino.compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     answer = compiled(shown[16:17].numpy())
     assert compiled.input("image").shape == openvino.Shape([1, 3, 64, 64])
@@ -200,7 +201,7 @@ def test_the_written_file_answers_as_the_network_it_was_made_from(
 def test_weights_are_int8_and_tables_stay_tables_in_the_file(
     made: Made, trained: RealMNet, tmp_path: Path
 ) -> None:
-    path = write_ir(made.converted, tmp_path / "aware.xml")
+    path, _ = write_ir(encode_ir(made.converted, "int8"), tmp_path / "aware.xml")
     stored = sum(parameter.numel() for parameter in trained.parameters())
     assert path.with_suffix(".bin").stat().st_size < 1.2 * stored
     operators = openvino.Core().read_model(path).get_ordered_ops()

@@ -70,7 +70,7 @@ def built_engines(
     engine_folder().mkdir(parents=True)
     for name, model in models.items():
         (tmp_path / name).write_bytes(model.content)
-        if ENGINES["tensorrt"].library == "tensorrt":
+        if ENGINES["tensorrt"].module == "tensorrt":
             builder.build_tensorrt(tmp_path / name)
         else:
             path = engine_folder() / f"{name}.engine"

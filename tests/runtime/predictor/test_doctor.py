@@ -33,7 +33,7 @@ def test_the_engines_named_are_those_that_load() -> None:
         installed = engine.name in installed_engines()
         if engine.loads:
             assert installed
-            library = importlib.import_module(ENGINES[engine.name].library)
+            library = importlib.import_module(ENGINES[engine.name].module)
             assert engine.version is not None
             assert library.__version__.startswith(engine.version)
         else:

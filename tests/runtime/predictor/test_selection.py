@@ -143,7 +143,7 @@ def test_messages_name_the_cure() -> None:
 @pytest.mark.parametrize("name", sorted(ENGINES))
 def test_installed_engines_are_those_that_import(name: str) -> None:
     try:
-        importlib.import_module(ENGINES[name].library)
+        importlib.import_module(ENGINES[name].module)
     except ModuleNotFoundError:
         assert name not in installed_engines()
     else:
