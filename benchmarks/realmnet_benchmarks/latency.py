@@ -40,6 +40,7 @@ class Latency(msgspec.Struct, frozen=True):
         median_ms: over the rounds.
         low_ms, high_ms: quartiles.
         ratio: median over the rounds of this variant's time by the reference's in that round.
+        ratios: the same by the name of every variant, itself among them.
         rounds: that were counted.
     """
 
@@ -47,6 +48,7 @@ class Latency(msgspec.Struct, frozen=True):
     low_ms: float
     high_ms: float
     ratio: float
+    ratios: dict[str, float]
     rounds: int
 
 
@@ -85,15 +87,16 @@ def measure_latency(
                 seconds[turn, place] = ended - begun
         progress(turn + plan.warm_up + 1, plan.warm_up + plan.rounds)
     # a clock that did not move between two calls must not divide by zero
-    against = np.maximum(seconds[:, [names.index(reference)]], 1e-9)
-    ratios = np.median(seconds / against, axis=0)
+    against = np.maximum(seconds, 1e-9)
+    ratios = np.median(seconds[:, :, np.newaxis] / against[:, np.newaxis, :], axis=0)
     low, median, high = np.percentile(1000.0 * seconds, [25, 50, 75], axis=0)
     return {
         name: Latency(
             median_ms=float(median[place]),
             low_ms=float(low[place]),
             high_ms=float(high[place]),
-            ratio=float(ratios[place]),
+            ratio=float(ratios[place, names.index(reference)]),
+            ratios=dict(zip(names, ratios[place].tolist(), strict=True)),
             rounds=plan.rounds,
         )
         for place, name in enumerate(names)

@@ -17,6 +17,14 @@ _NO_MEMORY: Final = re.compile(
 )
 
 
+def calibrating_within_memory(pictures: int) -> contextlib.AbstractContextManager[None]:
+    """`within_memory` for calibration on so many pictures."""
+    return within_memory(
+        f"calibrating on {pictures} pictures",
+        "free some memory, raise the limit it runs under, or use a machine with more",
+    )
+
+
 @contextlib.contextmanager
 def within_memory(doing: str, cure: str) -> Iterator[None]:
     """Turn memory that ran out into an error of ours; all others pass through.

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from realmnet_compression.export_onnx import INPUT, OUTPUTS
 from realmnet_compression.graphs.openvino_graph import load_openvino, name_layers
 from realmnet_runtime._version import __version__
-from realmnet_runtime.errors import UsageError
+from realmnet_runtime.errors import ConfigurationError, MissingPath, UsageError
 from realmnet_runtime.files import write_atomically
 from realmnet_runtime.manifest import IR_SUFFIX, Precision
 
@@ -60,6 +61,62 @@ def encode_ir(graph: openvino.Model, precision: Precision) -> IrFiles:
         return IrFiles(
             path_of_model.read_bytes(), path_of_model.with_suffix(WEIGHTS_SUFFIX).read_bytes()
         )
+
+
+class IrFacts(msgspec.Struct, frozen=True):
+    """An IR of ours, as it is read.
+
+    Attributes:
+        files: content.
+        precision: how its weights are stored.
+        size: side of its input, pixels.
+        labels: number of labels.
+    """
+
+    files: IrFiles
+    precision: Precision
+    size: int
+    labels: int
+
+    @property
+    def content(self) -> tuple[bytes, bytes]:
+        """Graph and constants."""
+        return self.files.model, self.files.weights
+
+
+def read_ir(path: str | Path) -> IrFacts:
+    """Read both files of an IR and what they say of themselves.
+
+    Args:
+        path: of the XML; its constants lie beside it.
+
+    Raises:
+        MissingPath: one of the two is not there.
+        ConfigurationError: no IR, or not one of this toolkit.
+    """
+    path = Path(path)
+    weights = path.with_suffix(WEIGHTS_SUFFIX)
+    for file in (path, weights):
+        if not file.is_file():
+            raise MissingPath(
+                f"no file '{file}'; an OpenVINO IR is *{IR_SUFFIX} and *{WEIGHTS_SUFFIX} side by "
+                "side"
+            )
+    files = IrFiles(path.read_bytes(), weights.read_bytes())
+    openvino = load_openvino()
+    try:
+        graph = openvino.Core().read_model(model=files.model, weights=files.weights)
+        precision = msgspec.convert(
+            str(graph.get_rt_info(["realmnet", "precision"]).astype(str)), Precision
+        )
+        size = graph.input(INPUT).shape[-1]
+        labels = graph.output(OUTPUTS[0]).shape[-1]
+    except (RuntimeError, msgspec.ValidationError) as error:
+        raise ConfigurationError(
+            f"'{path}' is no OpenVINO IR of this toolkit ({str(error).splitlines()[0]}); make one "
+            "with an openvino step of `realmnet compress`"
+        ) from error
+    return IrFacts(files, precision, size, labels)
 
 
 def write_ir(files: IrFiles, path: str | Path) -> tuple[Path, Path]:

@@ -33,6 +33,7 @@ def test_ratios_are_paired_and_free_of_drift() -> None:
 
     assert found["fast"].ratio == pytest.approx(0.25)
     assert found["slow"].ratio == 1.0
+    assert found["slow"].ratios == {"slow": 1.0, "fast": pytest.approx(4.0)}
     # rounds 3 to 7 take 3 to 7 times as long
     assert found["fast"].median_ms == pytest.approx(5_000.0)
     assert found["slow"].low_ms == pytest.approx(1_000 * np.percentile([12, 16, 20, 24, 28], 25))

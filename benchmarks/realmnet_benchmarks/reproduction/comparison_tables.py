@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from realmnet_benchmarks.image_bootstrap import t_test_of_replicates
+from realmnet_benchmarks.pages.document import NOT_RUN, Cell, Row, Table
 from realmnet_benchmarks.reproduction import measures
-from realmnet_benchmarks.reproduction.document import NOT_RUN, Cell, Row, Table
 from realmnet_benchmarks.reproduction.measured import Measured
 from realmnet_benchmarks.reproduction.measures import MEASURES
 from realmnet_benchmarks.reproduction.results import names_of

@@ -7,9 +7,9 @@ from numpy.typing import NDArray
 
 from realmnet_benchmarks.aggregation import AggregationRule, Cases, aggregate
 from realmnet_benchmarks.metrics import multilabel_metrics
+from realmnet_benchmarks.pages.document import UNDEFINED, Cell, Row, Table
 from realmnet_benchmarks.reliability import reliability_curves
 from realmnet_benchmarks.reproduction import measures
-from realmnet_benchmarks.reproduction.document import UNDEFINED, Cell, Row, Table
 from realmnet_benchmarks.reproduction.measured import Measured
 from realmnet_benchmarks.reproduction.measures import MEASURES
 from realmnet_benchmarks.units import LEVELS, Level

@@ -13,9 +13,9 @@ from sklearn.metrics import precision_recall_curve, roc_curve
 
 from realmnet_benchmarks.bootstrap import Interval
 from realmnet_benchmarks.metrics import Floats
+from realmnet_benchmarks.pages.document import Figure
+from realmnet_benchmarks.pages.drawing import COLOURS, FAINT, INK, axes_of, draw, line_style
 from realmnet_benchmarks.reliability import reliability_curves
-from realmnet_benchmarks.reproduction.document import Figure
-from realmnet_benchmarks.reproduction.drawing import COLOURS, FAINT, INK, axes_of, draw, line_style
 from realmnet_benchmarks.reproduction.measured import Measured
 
 _BARS: Final = "Bars show AP macro, whiskers its 95 % interval by patient."

@@ -6,7 +6,7 @@ import math
 from typing import Final, NamedTuple
 
 from realmnet_benchmarks.bootstrap import Interval
-from realmnet_benchmarks.reproduction.document import NO_FIGURE, NOT_RUN, UNDEFINED, Cell
+from realmnet_benchmarks.pages.document import NO_FIGURE, NOT_RUN, UNDEFINED, Cell
 
 
 class Measure(NamedTuple):

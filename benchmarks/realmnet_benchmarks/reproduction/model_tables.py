@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from realmnet_benchmarks.pages.document import NOT_RUN, Cell, Row, Table
 from realmnet_benchmarks.published import RankedMetric, read_published
 from realmnet_benchmarks.reproduction import measures
-from realmnet_benchmarks.reproduction.document import NOT_RUN, Cell, Row, Table
 from realmnet_benchmarks.reproduction.measured import Measured
 from realmnet_benchmarks.reproduction.measures import MEASURES
 from realmnet_benchmarks.reproduction.results import MAIN_TEST, names_of
@@ -16,6 +16,7 @@ from realmnet_runtime.labels import PSMM
 _TITLES: Final[dict[RankedMetric, str]] = {"f1": "F1", "ap": "AP", "auroc": "AUROC"}
 _BY_PATIENT: Final = "95 % by patient"
 _BY_IMAGE: Final = "by image, mean ± 1.96 SD (paper's text)"
+_TABLE_ERROR: Final = "± as in the paper's tables"
 _FITTED: Final = ("f1_macro", "f1_micro", "precision_macro", "recall_macro")
 
 
@@ -122,24 +123,29 @@ def _overall_table(key: str, name: str, table: Measured) -> Table:
             "difference",
             _BY_PATIENT,
             _BY_IMAGE,
-            "± of the paper's tables (SD / √replicates)",
+            _TABLE_ERROR,
         ),
         rows=tuple(rows),
-        notes=(facts_line(table), *read_published().headline.notes),
+        notes=(
+            facts_line(table),
+            f"{_TABLE_ERROR}: standard deviation by image / √replicates.",
+            *read_published().headline.notes,
+        ),
     )
 
 
 def fitted_table(tables: Sequence[Measured]) -> Table:
     """Threshold-dependent measures at 0.5 and at the operating point."""
-    rows = []
+    rows, notes = [], []
     names = (*_FITTED, "hamming_loss", "brier_macro")
     for name, table in zip(names_of(tables), tables, strict=True):
         point = table.facts.operating_point
         rows.append(Row((name, "0.5"), tuple(measures.figure(n, table.value(n)) for n in names)))
-        fitted_on = "no operating point" if point is None else f"fitted on {point.fitted_on}"
+        if point is not None:
+            notes.append(f"{name}: fitted on {point.fitted_on}.")
         rows.append(
             Row(
-                (name, fitted_on),
+                (name, "no operating point" if point is None else "fitted"),
                 tuple(measures.figure(n, table.fitted_value(n), "not fitted") for n in names),
             )
         )
@@ -148,7 +154,10 @@ def fitted_table(tables: Sequence[Measured]) -> Table:
         title="At the fixed threshold and at the operating point",
         columns=("model", "threshold", *(MEASURES[name].title for name in names)),
         rows=tuple(rows),
-        notes=("AP and AUROC of a label do not depend on its temperature or threshold.",),
+        notes=(
+            "AP and AUROC of a label do not depend on its temperature or threshold.",
+            *notes,
+        ),
     )
 
 

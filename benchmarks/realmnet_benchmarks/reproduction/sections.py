@@ -5,6 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from realmnet_benchmarks.bootstrap import Interval
+from realmnet_benchmarks.pages.document import (
+    LEGEND,
+    NOT_RUN,
+    Cell,
+    Document,
+    Row,
+    Section,
+    Table,
+)
 from realmnet_benchmarks.published import read_published
 from realmnet_benchmarks.reproduction import figures
 from realmnet_benchmarks.reproduction.comparison_tables import comparison_table
@@ -13,15 +22,6 @@ from realmnet_benchmarks.reproduction.detail_tables import (
     case_table,
     confusion_of_grades,
     confusion_table,
-)
-from realmnet_benchmarks.reproduction.document import (
-    LEGEND,
-    NOT_RUN,
-    Cell,
-    Document,
-    Row,
-    Section,
-    Table,
 )
 from realmnet_benchmarks.reproduction.measured import Measured
 from realmnet_benchmarks.reproduction.model_tables import (

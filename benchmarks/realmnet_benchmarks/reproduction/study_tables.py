@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from realmnet_benchmarks.pages.document import NO_FIGURE, NOT_RUN, Cell, Row, Table
 from realmnet_benchmarks.published import read_published
 from realmnet_benchmarks.reproduction import measures
-from realmnet_benchmarks.reproduction.document import NO_FIGURE, NOT_RUN, Cell, Row, Table
 from realmnet_benchmarks.reproduction.measured import Measured
 from realmnet_benchmarks.reproduction.measures import INTERVALS, MEASURES, SHORT
 from realmnet_benchmarks.reproduction.results import names_by_variant

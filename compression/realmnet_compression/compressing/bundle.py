@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -21,12 +22,13 @@ from realmnet_compression.releasing.bundle_facts import (
 from realmnet_compression.releasing.golden import make_golden
 from realmnet_compression.releasing.measured import (
     REFERENCE,
+    Run,
     TableAnswers,
     compare_all,
     evidence_of,
     measure_answers,
 )
-from realmnet_runtime.manifest import Evidence
+from realmnet_runtime.manifest import Evidence, OperatingPoint, Variant
 from realmnet_runtime.writer import SUFFIX, write_bundle
 from realmnet_training.checkpoint import load_checkpoint
 
@@ -76,18 +78,17 @@ def bundle_step(step: BundleStep, making: Making) -> None:
     write_bundle(
         path,
         files={
-            **{_artifact(model): model.folder / model.step.FILE for model, _ in released},
+            **{
+                path: model.folder / name
+                for model, _ in released
+                for path, name in zip(_artifacts(model), model.step.FILES, strict=True)
+            },
             **pictures,
         },
         model=describe_model(job.recipe, model),
         labels=job.labels,
         preprocess=job.facts.spec,
-        variants=[
-            describe_variant(
-                run.plan, points[run.plan.name], _artifact(measured), measured.step.STORES
-            )
-            for measured, run in released
-        ],
+        variants=[_variant(measured, run, points) for measured, run in released],
         provenance=describe_provenance(job.recipe, job.facts, job.checkpoint, job.tables.records),
         golden=golden,
         evidence=_evidence(job, models),
@@ -124,8 +125,16 @@ def _without(models: list[MeasuredModel], dropped: set[str]) -> list[MeasuredMod
     ]
 
 
-def _artifact(model: MeasuredModel) -> str:
-    return f"models/realmnet-{model.step.title}{Path(model.step.FILE).suffix}"
+def _variant(model: MeasuredModel, run: Run, points: Mapping[str, OperatingPoint]) -> Variant:
+    path, *second = _artifacts(model)
+    return describe_variant(
+        run.plan, points[run.plan.name], path, model.step.stores, second[0] if second else ""
+    )
+
+
+def _artifacts(model: MeasuredModel) -> list[str]:
+    """Paths of a model's files in the bundle, in the step's order."""
+    return [f"models/realmnet-{model.step.title}{Path(name).suffix}" for name in model.step.FILES]
 
 
 def _evidence(job: Job, models: list[MeasuredModel]) -> list[Evidence]:

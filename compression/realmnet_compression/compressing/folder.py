@@ -4,8 +4,9 @@
     OUT/environment.json   versions and kind of machine
     OUT/tables.json        counts and digests of the development and evidence tables
     OUT/01-fp32/           what a step made, with its step.json
+    OUT/unfinished/        runs of steps that train, while they do
     OUT/metrics.json       figures of every variant
-    OUT/README.md          what all this is, with plots beside it
+    OUT/README.md          what all this is; report.html is the same with plots
 
 A step is made under a temporary name and renamed, so that a folder that is there is whole.
 """
@@ -32,6 +33,7 @@ from realmnet_training.fitting.run_folder import machine_facts, software_facts
 
 RECORD_FILE: Final = "step.json"
 METRICS_FILE: Final = "metrics.json"
+_UNFINISHED: Final = "unfinished"
 _LEFT_OVER: Final = ".realmnet-*.part"
 
 
@@ -73,6 +75,7 @@ class CompressionFolder:
         self.tables = root / "tables.json"
         self.metrics = root / METRICS_FILE
         self.readme = root / "README.md"
+        self.page = root / "report.html"
         self.cache = root / "cache"
 
     def require_usable(self) -> None:
@@ -101,6 +104,23 @@ class CompressionFolder:
         write_json(self.recipe, recipe)
         write_json(self.environment, environment())
         write_json(self.tables, tables.facts)
+
+    def work(self, folder: str, key: str) -> Path:
+        """Where a step that is being made keeps what it needs to go on after an interruption.
+
+        What the same step left there under another key is removed.
+        """
+        place = self.root / _UNFINISHED / f"{folder}-{key[:16]}"
+        for path in place.parent.glob(f"{folder}-*"):
+            if path != place:
+                shutil.rmtree(path, ignore_errors=True)
+        return place
+
+    def forget(self, work: Path) -> None:
+        """Remove what an unfinished step kept."""
+        shutil.rmtree(work, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            work.parent.rmdir()
 
     def finished(self, folder: str, key: str) -> StepRecord | None:
         """The record of a step that was made with this key and whose files are whole."""

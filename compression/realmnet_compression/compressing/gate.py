@@ -25,6 +25,7 @@ from realmnet_compression.releasing.measured import REFERENCE, TableAnswers, com
 from realmnet_runtime.errors import GateFailed
 from realmnet_runtime.manifest import OperatingPoint
 from realmnet_runtime.structs import decode_json
+from realmnet_training.checkpoint import load_checkpoint
 from realmnet_training.measuring.operating_points import arrays_of
 
 VERDICT_FILE: Final = "gate.json"
@@ -52,7 +53,8 @@ class Verdict(msgspec.Struct, frozen=True):
     Attributes:
         failures: a line for each limit that does not hold; empty where all variants pass.
         tables: what was found.
-        latency: of every variant and FP32, all in one run.
+        latency: of every variant, of FP32 in onnxruntime, and of the checkpoint that was given in
+            eager PyTorch, all in one run.
         dominated: variants that pass and are not needed.
     """
 
@@ -98,6 +100,7 @@ def gate_step(step: GateStep, making: Making) -> None:
         job.recipe.latency,
         labels=len(job.labels),
         threads=job.recipe.threads,
+        eager=load_checkpoint(job.given)[0],
     )
     accuracy = _accuracy(job, models, points)
     candidates = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from realmnet_compression.compressing.steps import ExportStep
 from realmnet_compression.compressing.tables import Tables
 from realmnet_runtime.errors import ConfigurationError
 from realmnet_runtime.labels import LabelSet
-from realmnet_training.checkpoint import CheckpointFacts
+from realmnet_training.checkpoint import CheckpointFacts, read_facts
 
 
 @dataclass(frozen=True)
@@ -21,20 +22,31 @@ class Job:
 
     Attributes:
         recipe: resolved.
-        checkpoint: file of the weights.
+        checkpoint: file of the weights that are released: of the one given, until a step distils
+            a student.
+        given: file of the weights that were given: a student's teacher.
         facts: of the checkpoint.
         tables: prepared.
+        data: root of the data set.
+        cache: folder of prepared pictures.
     """
 
     recipe: CompressionRecipe
     checkpoint: Path
+    given: Path
     facts: CheckpointFacts
     tables: Tables
+    data: Path
+    cache: Path
 
     @property
     def labels(self) -> LabelSet:
         """Of the checkpoint."""
         return self.facts.label_set
+
+    def of_student(self, checkpoint: Path) -> Job:
+        """The job after a student was distilled: its weights are released."""
+        return dataclasses.replace(self, checkpoint=checkpoint, facts=read_facts(checkpoint))
 
 
 @dataclass(frozen=True)
@@ -44,6 +56,7 @@ class Making:
     Attributes:
         job: what all steps share.
         folder: where its files go.
+        work: where what outlives an interruption may go; removed when the step is done.
         source: the checkpoint file, or the folder of the step whose product it takes; None where
             it takes every variant.
         earlier: folders of the earlier steps, by name.
@@ -51,6 +64,7 @@ class Making:
 
     job: Job
     folder: Path
+    work: Path
     source: Path | None
     earlier: Mapping[str, Path]
 

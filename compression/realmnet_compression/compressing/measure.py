@@ -64,14 +64,22 @@ def measure_model(step: ModelStep, making: Making) -> None:
 
 
 def _ask(runs: list[Run], table: Table, job: Job) -> dict[str, RawAnswers]:
+    """Answers by variant; variants that run the model alike answer alike and are asked once."""
+    first: dict[tuple[str, str], Run] = {}
+    for run in runs:
+        first.setdefault(_how(run), run)
     found = answer_all(
-        runs,
+        list(first.values()),
         InputTensors(table.prepared, job.facts.spec),
         table=table.split.name,
         labels=len(job.labels),
         threads=job.recipe.threads,
     )
-    return dict(found.by_variant)
+    return {run.plan.name: found.by_variant[first[_how(run)].plan.name] for run in runs}
+
+
+def _how(run: Run) -> tuple[str, str]:
+    return run.plan.engine, run.plan.execution
 
 
 def _latency(runs: list[Run], reference: MeasuredModel | None, job: Job) -> dict[str, Latency]:
@@ -115,7 +123,7 @@ def _figures(
         variant=name,
         step=model.step.title,
         engine=run.plan.engine,
-        stores=model.step.STORES,
+        stores=model.step.stores,
         execution=run.plan.execution,
         bytes=model.size,
         threads=job.recipe.threads,

@@ -1,6 +1,6 @@
-"""A model file with its variants, their answers and operating points, as a step's folder holds it.
+"""A model with its variants, their answers and operating points, as a step's folder holds it.
 
-model.onnx                      the file
+model.onnx                      the file, of an OpenVINO IR model.xml and model.bin
 points.json                     temperatures and thresholds of every variant
 answers/TABLE.VARIANT.npz       logits and score maps of every picture
 metrics.json                    figures
@@ -43,17 +43,20 @@ class MeasuredModel:
 
     @property
     def size(self) -> int:
-        """Bytes of the file."""
-        return (self.folder / self.step.FILE).stat().st_size
+        """Bytes of its files."""
+        return sum((self.folder / name).stat().st_size for name in self.step.FILES)
 
     def runs(self) -> list[Run]:
         """Its variants, without the reference."""
-        raw = (self.folder / self.step.FILE).read_bytes()
-        return [Run(plan, raw) for plan in self.step.variants]
+        content = self._content()
+        return [Run(plan, *content) for plan in self.step.variants]
 
     def reference_run(self) -> Run:
         """The FP32 file in onnxruntime."""
-        return Run(REFERENCE_PLAN, (self.folder / self.step.FILE).read_bytes())
+        return Run(REFERENCE_PLAN, *self._content())
+
+    def _content(self) -> list[bytes]:
+        return [(self.folder / name).read_bytes() for name in self.step.FILES]
 
     def answers(self, table: str, variant: str) -> RawAnswers:
         """What a variant answered to a table."""

@@ -14,6 +14,7 @@ from realmnet_compression.compressing.steps import (
     AnyStep,
     BundleStep,
     Count,
+    DistilStep,
     ExportStep,
     GateStep,
     ModelStep,
@@ -26,7 +27,7 @@ from realmnet_runtime.labels import LABEL_SETS
 from realmnet_runtime.structs import convert_mapping
 from realmnet_runtime.suggestions import nearest
 
-COMPRESSIONS: Final = ("portable",)
+COMPRESSIONS: Final = ("complete", "portable")
 
 
 class CompressionRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -87,7 +88,7 @@ class CompressionRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
             ConfigurationError: no earlier step makes what this one takes.
         """
         step, earlier = self.steps[place], self.steps[:place]
-        if step.TAKES is None:
+        if not step.TAKES:
             if step.of is not None:
                 raise ConfigurationError(
                     f"step '{step.title}' ({step.type}) takes every variant made before it; leave "
@@ -95,9 +96,9 @@ class CompressionRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
                 )
             return None
         makers = {other.title: other.MAKES for other in earlier}
-        fitting = [name for name, kind in makers.items() if kind == step.TAKES]
-        if step.TAKES == GIVEN:
-            fitting.insert(0, GIVEN)
+        fitting = [name for name, kinds in makers.items() if not set(kinds).isdisjoint(step.TAKES)]
+        if GIVEN in step.TAKES:
+            fitting = fitting or [GIVEN]
         if step.of is None and fitting:
             return fitting[-1]
         if step.of in fitting:
@@ -109,8 +110,8 @@ class CompressionRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
             else f"put a step that makes one before it ({', '.join(_makers(step.TAKES))})"
         )
         raise ConfigurationError(
-            f"step {place + 1}, '{step.title}' ({step.type}), takes the {step.TAKES} of an earlier "
-            f"step and none {wanted}; {cure}{nearest(step.of or '', fitting)}"
+            f"step {place + 1}, '{step.title}' ({step.type}), takes the {' or '.join(step.TAKES)} "
+            f"of an earlier step and none {wanted}; {cure}{nearest(step.of or '', fitting)}"
         )
 
     def _require_tables(self, step: GateStep) -> None:
@@ -178,14 +179,20 @@ def _require_variants(steps: Sequence[AnyStep]) -> None:
                     "name of its own"
                 )
             names.append(plan.name)
-            if plan.execution not in {step.STORES, "fp32"}:
+            if plan.execution not in {step.stores, "fp32"}:
                 raise ConfigurationError(
                     f"variant '{plan.name}' computes in {plan.execution} what step '{step.title}' "
-                    f"stores in {step.STORES}; choose {step.STORES} or fp32"
+                    f"stores in {step.stores}; choose {step.stores} or fp32"
+                )
+            if plan.engine not in step.ENGINES:
+                raise ConfigurationError(
+                    f"variant '{plan.name}' asks {plan.engine} to run what step '{step.title}' "
+                    f"({step.type}) makes; only {' and '.join(step.ENGINES)} can"
                 )
 
 
 def _require_order(steps: Sequence[AnyStep]) -> None:
+    _require_distilled_first(steps)
     exports = [step for step in steps if isinstance(step, ExportStep)]
     if len(exports) != 1 or not isinstance(
         next((step for step in steps if isinstance(step, ModelStep)), None), ExportStep
@@ -194,6 +201,19 @@ def _require_order(steps: Sequence[AnyStep]) -> None:
             f"the recipe exports {len(exports)} times; it needs one export step before every step "
             "that makes a variant: its FP32 file is what all are compared with"
         )
+    _require_judged(steps)
+
+
+def _require_distilled_first(steps: Sequence[AnyStep]) -> None:
+    for place, step in enumerate(steps):
+        if isinstance(step, DistilStep) and place > 0:
+            raise ConfigurationError(
+                f"step {place + 1}, '{step.title}' (distil), comes after another; a recipe "
+                "releases one network: put distil first, and everything else is of the student"
+            )
+
+
+def _require_judged(steps: Sequence[AnyStep]) -> None:
     made = gated = False
     for step in steps:
         if isinstance(step, ModelStep):
@@ -212,5 +232,5 @@ def _require_order(steps: Sequence[AnyStep]) -> None:
             )
 
 
-def _makers(kind: str) -> list[str]:
-    return [tag_of(maker) for maker in get_args(AnyStep) if kind == maker.MAKES]
+def _makers(kinds: Sequence[str]) -> list[str]:
+    return [tag_of(maker) for maker in get_args(AnyStep) if not set(kinds).isdisjoint(maker.MAKES)]

@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from realmnet_compression.compressing.actions import ACTIONS
+from realmnet_compression.compressing.actions.trainings import student_preset, training_inputs
 from realmnet_compression.compressing.bundle import read_bundle_report
 from realmnet_compression.compressing.folder import (
     CompressionFolder,
@@ -23,22 +24,27 @@ from realmnet_compression.compressing.job import Job, Making
 from realmnet_compression.compressing.measure import measure_model
 from realmnet_compression.compressing.recipe import CompressionRecipe
 from realmnet_compression.compressing.steps import (
+    CHECKPOINT_FILE,
     GIVEN,
     AnyStep,
+    AwareStep,
     BundleStep,
+    DistilStep,
     ExportStep,
     GateStep,
     ModelStep,
+    OpenVinoStep,
     QuantiseStep,
 )
 from realmnet_compression.compressing.summary import write_summary
-from realmnet_compression.compressing.tables import open_tables
+from realmnet_compression.compressing.tables import Tables, open_tables
+from realmnet_compression.quantisation.aware_pictures import require_training
 from realmnet_compression.quantisation.calibration import choose_calibration
 from realmnet_compression.releasing.release import find_checkpoint, require_fit
 from realmnet_runtime.cli.outputs import say
 from realmnet_runtime.errors import GateFailed
 from realmnet_runtime.files import sha256_of
-from realmnet_training.checkpoint import read_facts
+from realmnet_training.checkpoint import CheckpointFacts, read_facts
 
 
 class CompressionReport(msgspec.Struct, frozen=True):
@@ -89,13 +95,13 @@ def compress(
     file = find_checkpoint(checkpoint)
     facts = read_facts(file)
     require_fit(recipe.name, recipe.label_set, facts)
-    tables = open_tables(recipe, facts, data, cache or folder.cache)
+    cache = cache or folder.cache
+    tables = open_tables(recipe, facts, data, cache)
     for step in recipe.steps:
-        if isinstance(step, QuantiseStep):
-            # said now, not after an hour of exporting and measuring
-            choose_calibration(tables.development.split, step.calibration)
+        # said now, not after an hour of exporting and measuring
+        _require_possible(step, facts, tables)
     folder.begin(recipe, tables)
-    running = _Running(Job(recipe, file, facts, tables), folder, tell)
+    running = _Running(Job(recipe, file, file, facts, tables, data, cache), folder, tell)
     try:
         for place in range(len(recipe.steps)):
             running.step(place)
@@ -105,6 +111,19 @@ def compress(
     finally:
         write_summary(folder, running.job, running.records)
     return running.report()
+
+
+def _require_possible(step: AnyStep, facts: CheckpointFacts, tables: Tables) -> None:
+    """Refuse settings that do not fit the checkpoint or the tables."""
+    if isinstance(step, DistilStep):
+        student_preset(step, facts)
+    elif isinstance(step, AwareStep):
+        require_training(tables.records[step.training])
+        choose_calibration(tables.development.split, step.settings.calibration)
+    elif isinstance(step, QuantiseStep) or (
+        isinstance(step, OpenVinoStep) and step.precision == "int8"
+    ):
+        choose_calibration(tables.development.split, step.calibration)
 
 
 class _Running:
@@ -136,6 +155,8 @@ class _Running:
             self._made.append(step.title)
             self._tell(f"{where}: done in {record.seconds:.0f} s")
         self.records[step.title] = record
+        if isinstance(step, DistilStep):
+            self.job = self.job.of_student(self._folder.root / name / CHECKPOINT_FILE)
         if isinstance(step, GateStep):
             verdict = read_verdict(self._folder.root / name)
             for line in (*verdict.failures, *(found.reason for found in verdict.dominated)):
@@ -175,17 +196,22 @@ class _Running:
     ) -> StepRecord:
         begun = time.monotonic()
         source = self.job.recipe.source_of(place)
-        with self._folder.making(self.job.recipe.folders[step.title]) as made:
+        name = self.job.recipe.folders[step.title]
+        work = self._folder.work(name, key)
+        with self._folder.making(name) as made:
             making = Making(
                 job=self.job,
                 folder=made,
+                work=work,
                 source=None if source is None else self._path(source),
                 earlier={name: self._path(name) for name in self.records},
             )
             ACTIONS[type(step)](step, making)
             if isinstance(step, ModelStep):
                 measure_model(step, making)
-            return write_record(made, settings, key, inputs, time.monotonic() - begun)
+            record = write_record(made, settings, key, inputs, time.monotonic() - begun)
+        self._folder.forget(work)
+        return record
 
     def _path(self, name: str) -> Path:
         if name == GIVEN:
@@ -199,13 +225,16 @@ class _Running:
         inputs = {"checkpoint": self._checkpoint_sha256, "tables": digest_of(self.job.tables.facts)}
         if source is not None and source != GIVEN:
             inputs[f"step {source}"] = self.records[source].digest
+        inputs |= training_inputs(step, self.job)
         # answers are compared with the export's; a gate and a bundle look at every model
-        looks_at_all = not isinstance(step, ModelStep)
-        for model in recipe.models:
+        looks_at_all = isinstance(step, GateStep | BundleStep)
+        looks_at = recipe.models if looks_at_all or isinstance(step, ModelStep) else ()
+        for model in looks_at:
             if model.title in self.records and (looks_at_all or isinstance(model, ExportStep)):
                 inputs[f"step {model.title}"] = self.records[model.title].digest
-        measuring = (recipe.label_set, recipe.threads, recipe.latency)
-        inputs["measuring"] = digest_of(measuring)
+        if looks_at:
+            measuring = (recipe.label_set, recipe.threads, recipe.latency)
+            inputs["measuring"] = digest_of(measuring)
         if isinstance(step, BundleStep):
             said = (recipe.name, recipe.version, recipe.notice, recipe.trained_on, recipe.command)
             inputs["said"] = digest_of(said)

@@ -8,8 +8,10 @@ from collections.abc import Callable, Sequence
 from realmnet_benchmarks.latency import Latency, LatencyPlan, measure_latency
 from realmnet_benchmarks.progress import reporting
 from realmnet_compression.answers import Float32Array
+from realmnet_compression.compressing.eager import EAGER, eager_call
 from realmnet_compression.releasing.measured import Run
 from realmnet_runtime.backends import Backend, EngineRequest, load_engine
+from realmnet_training.model import RealMNet
 
 
 def time_runs(
@@ -20,6 +22,7 @@ def time_runs(
     *,
     labels: int,
     threads: int,
+    eager: RealMNet | None = None,
 ) -> dict[str, Latency]:
     """Time variants side by side.
 
@@ -30,6 +33,7 @@ def time_runs(
         plan: rounds.
         labels: of the model.
         threads: of the engines.
+        eager: a network that is timed beside them as timm and PyTorch run it, under `EAGER`.
 
     Raises:
         BackendUnavailable, IncompatibleError: an engine that is absent or cannot run a variant.
@@ -43,9 +47,11 @@ def time_runs(
                 size=tensor.shape[-1],
                 labels=labels,
             )
-            backend = load_engine(run.plan.engine)(run.model, request)
+            backend = load_engine(run.plan.engine)(run.model, request, run.weights)
             stack.callback(backend.close)
             calls[run.plan.name] = _call(backend, tensor)
+        if eager is not None:
+            calls[EAGER] = stack.enter_context(eager_call(eager, tensor, threads))
         report = stack.enter_context(reporting("rounds of timing"))
         return measure_latency(calls, reference, plan, progress=report)
 

@@ -20,6 +20,7 @@ import numpy.typing as npt
 from realmnet_compression.answers import RawAnswers, ask
 from realmnet_compression.export_onnx import INPUT, OUTPUTS
 from realmnet_compression.graphs.openvino_graph import TABLE, load_openvino, name_layers
+from realmnet_compression.memory import calibrating_within_memory
 from realmnet_compression.openvino_files import IrFiles, encode_ir
 from realmnet_compression.quantisation.nncf_library import load_nncf, quietly
 from realmnet_compression.quantisation.quantise import Check, QuantiseReport, require_tensors
@@ -102,11 +103,13 @@ def quantise_post_training(
 
     Raises:
         UsageError: no calibration pictures, or of another size.
+        OutOfMemory: while calibrating.
         GateFailed: the head was quantised, or decisions change after all rounds.
     """
     settings = settings or PostTrainingSettings()
     require_tensors(calibration, size)
-    quantised = _quantise(graph, calibration, settings)
+    with calibrating_within_memory(len(calibration)):
+        quantised = _quantise(graph, calibration, settings)
     at_first = integer_products(quantised)
     _require_fp32_head(at_first)
     if check is None:

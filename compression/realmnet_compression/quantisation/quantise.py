@@ -21,7 +21,7 @@ import onnx
 
 from realmnet_compression.answers import ask
 from realmnet_compression.export_onnx import ENGINES, read_onnx
-from realmnet_compression.memory import within_memory
+from realmnet_compression.memory import calibrating_within_memory
 from realmnet_compression.quantisation.activations import Float32Array, Range, calibrate_ranges
 from realmnet_compression.quantisation.bias_correction import channel_means, correct_biases
 from realmnet_compression.quantisation.products import Kind, Product, find_products
@@ -115,10 +115,7 @@ def quantise(
         GateFailed: decisions change until no linear product is left in INT8; nothing is written.
         OutputError: the file could not be written.
     """
-    with within_memory(
-        f"calibrating on {len(calibration)} pictures",
-        "free some memory, raise the limit it runs under, or use a machine with more",
-    ):
+    with calibrating_within_memory(len(calibration)):
         raw, report = _quantised(onnx_path, calibration, check, settings or QuantiseSettings())
     write_atomically(Path(out_path), raw)
     return report

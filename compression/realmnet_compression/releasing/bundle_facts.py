@@ -27,6 +27,7 @@ _LIBRARIES: Final = (
     "onnx",
     "onnxruntime",
     "openvino",
+    "nncf",
     "numpy",
     "opencv-python",
 )
@@ -94,8 +95,9 @@ def describe_variant(
     point: OperatingPoint,
     artifact: str = MODEL_FILE,
     precision: Precision = "int8",
+    weights: str = "",
 ) -> Variant:
-    """One way to run a file that is stored in this precision."""
+    """One way to run a model that is stored in this precision."""
     return Variant(
         name=plan.name,
         engine=plan.engine,
@@ -105,6 +107,7 @@ def describe_variant(
         operating_point=point,
         oldest_engine=plan.oldest_engine,
         cpu_requires=cpu_requires(plan),
+        weights=weights,
     )
 
 

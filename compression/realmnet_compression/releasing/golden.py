@@ -98,6 +98,7 @@ def make_golden(
             tensors,
             labels=len(labels),
             threads=threads,
+            weights=run.weights,
         )
         probabilities[variant.name], _ = decide(raw.logits, point, labels)
         distance = np.abs(probabilities[variant.name] - arrays_of(point, labels)[1])

@@ -30,10 +30,11 @@ REFERENCE_PLAN: Final = VariantPlan(REFERENCE, "onnxruntime", "fp32", "0")
 
 @dataclass(frozen=True)
 class Run:
-    """A way to run a model, and the bytes of its file."""
+    """A way to run a model, and the bytes of its file; of an OpenVINO IR also of its weights."""
 
     plan: VariantPlan
     model: bytes
+    weights: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,7 @@ def answer_all(
                 tensors,
                 labels=labels,
                 threads=threads,
+                weights=run.weights,
                 progress=report,
             )
     return TableAnswers(found)

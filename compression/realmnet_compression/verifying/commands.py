@@ -25,7 +25,7 @@ _LIMITS = VerifyLimits()
 
 def verify(
     first: Annotated[
-        str, typer.Argument(metavar="A", help="Checkpoint, ONNX file, or bundle[#VARIANT].")
+        str, typer.Argument(metavar="A", help="Checkpoint, ONNX file, IR, or bundle[#VARIANT].")
     ],
     second: Annotated[str, typer.Argument(metavar="B", help="Likewise; held against A.")],
     *,

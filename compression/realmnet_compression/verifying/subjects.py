@@ -1,4 +1,4 @@
-"""What can be verified: a checkpoint, an exported or quantised ONNX file, a variant of a bundle."""
+"""What can be verified: a checkpoint, an ONNX file, an OpenVINO IR, a variant of a bundle."""
 
 from __future__ import annotations
 
@@ -13,11 +13,13 @@ import torch
 from realmnet_benchmarks.progress import reporting
 from realmnet_compression.answers import Float32Array, RawAnswers, ask
 from realmnet_compression.export_onnx import read_onnx
+from realmnet_compression.openvino_files import read_ir
 from realmnet_compression.releasing.release import find_checkpoint
 from realmnet_runtime.bundle import Bundle
 from realmnet_runtime.errors import ConfigurationError, MissingPath, UsageError
 from realmnet_runtime.labels import LabelSet
 from realmnet_runtime.manifest import (
+    IR_SUFFIX,
     MANIFEST_NAME,
     Engine,
     OperatingPoint,
@@ -59,7 +61,7 @@ class Subject:
 
 
 def open_subject(given: str, *, engine: Engine = "onnxruntime", threads: int = 2) -> Subject:
-    """Open a checkpoint, a run's folder, an ONNX file or a bundle.
+    """Open a checkpoint, a run's folder, an ONNX file, an OpenVINO IR or a bundle.
 
     Args:
         given: path; of a bundle `PATH#VARIANT` names a variant, otherwise it is the first.
@@ -69,14 +71,14 @@ def open_subject(given: str, *, engine: Engine = "onnxruntime", threads: int = 2
     Raises:
         MissingPath: nothing is there.
         UsageError: none of these forms.
-        ConfigurationError: an ONNX file or a checkpoint of something else.
+        ConfigurationError: an ONNX file, an IR or a checkpoint of something else.
         IntegrityError: a bundle or checkpoint that is damaged.
     """
     path, variant = _parted(given)
     if not path.exists():
         raise MissingPath(
             f"nothing at '{path}'; give a checkpoint, an ONNX file of `realmnet export` or "
-            "`quantise`, or a bundle"
+            "`quantise`, an OpenVINO IR, or a bundle"
         )
     if path.suffix == SUFFIX or (path / MANIFEST_NAME).is_file():
         return _of_bundle(path, variant, threads)
@@ -84,12 +86,14 @@ def open_subject(given: str, *, engine: Engine = "onnxruntime", threads: int = 2
         raise UsageError(f"'{given}' names a variant, but '{path.name}' is no bundle")
     if path.suffix == ".onnx":
         return _of_onnx(path, engine, threads)
+    if path.suffix == IR_SUFFIX:
+        return _of_ir(path, threads)
     if path.is_dir() or path.suffix == ".safetensors":
         return _of_checkpoint(path)
     raise UsageError(
         f"'{path.name}' is none of the forms that can be verified; give a checkpoint "
-        "(*.safetensors, or the folder of a run), an ONNX file (*.onnx) or a bundle "
-        f"(*{SUFFIX}, with {VARIANT_MARK}VARIANT for another than the first)"
+        f"(*.safetensors, or the folder of a run), an ONNX file (*.onnx), an IR (*{IR_SUFFIX}) or "
+        f"a bundle (*{SUFFIX}, with {VARIANT_MARK}VARIANT for another than the first)"
     )
 
 
@@ -139,7 +143,7 @@ def _of_onnx(path: Path, engine: Engine, threads: int) -> Subject:
         point=None,
         ask=_engine(
             name,
-            path.read_bytes(),
+            [path.read_bytes()],
             (engine, "int8" if quantised else "fp32"),
             signature.labels,
             threads,
@@ -147,11 +151,26 @@ def _of_onnx(path: Path, engine: Engine, threads: int) -> Subject:
     )
 
 
+def _of_ir(path: Path, threads: int) -> Subject:
+    found = read_ir(path)
+    name = f"{path.name} in openvino"
+    return Subject(
+        name=name,
+        size=found.size,
+        labels=found.labels,
+        exact=found.precision == "fp32",
+        label_set=None,
+        spec=None,
+        point=None,
+        ask=_engine(name, found.content, ("openvino", found.precision), found.labels, threads),
+    )
+
+
 def _of_bundle(path: Path, name: str, threads: int) -> Subject:
     with Bundle.open(path) as bundle:
         manifest = bundle.manifest
         variant: Variant = manifest.variant(name) if name else manifest.variants[0]
-        raw = bundle.read(variant.artifact)
+        content = [bundle.read(name) for name in variant.files]
     title = f"{path.name}{VARIANT_MARK}{variant.name}"
     return Subject(
         name=title,
@@ -163,7 +182,7 @@ def _of_bundle(path: Path, name: str, threads: int) -> Subject:
         point=variant.operating_point,
         ask=_engine(
             title,
-            raw,
+            content,
             (variant.engine, variant.execution_precision),
             len(manifest.labels),
             threads,
@@ -171,10 +190,26 @@ def _of_bundle(path: Path, name: str, threads: int) -> Subject:
     )
 
 
-def _engine(name: str, raw: bytes, how: tuple[Engine, Precision], labels: int, threads: int) -> Ask:
+def _engine(
+    name: str,
+    content: Sequence[bytes],
+    how: tuple[Engine, Precision],
+    labels: int,
+    threads: int,
+) -> Ask:
+    model, *weights = content
+
     def answer(tensors: Sequence[Float32Array]) -> RawAnswers:
         with reporting(f"pictures answered by {name}") as report:
-            return ask(raw, *how, tensors, labels=labels, threads=threads, progress=report)
+            return ask(
+                model,
+                *how,
+                tensors,
+                labels=labels,
+                threads=threads,
+                weights=b"".join(weights),
+                progress=report,
+            )
 
     return answer
 

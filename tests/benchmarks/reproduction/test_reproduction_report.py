@@ -15,6 +15,7 @@ from sklearn import metrics as sk
 from realmnet_benchmarks.bootstrap import metric_intervals, paired_difference
 from realmnet_benchmarks.image_bootstrap import metric_replicates_by_image, t_test_of_replicates
 from realmnet_benchmarks.metrics import multilabel_metrics
+from realmnet_benchmarks.pages.document import NO_FIGURE, NOT_RUN, UNDEFINED
 from realmnet_benchmarks.reproduction import (
     STUDY_PLANS,
     Document,
@@ -27,7 +28,6 @@ from realmnet_benchmarks.reproduction import (
     text_page,
 )
 from realmnet_benchmarks.reproduction.comparison_tables import comparison_table
-from realmnet_benchmarks.reproduction.document import NO_FIGURE, NOT_RUN, UNDEFINED
 from realmnet_benchmarks.reproduction.figures import ranking_figures
 from realmnet_benchmarks.reproduction.measured import Measured
 from realmnet_benchmarks.reproduction.model_tables import label_tables
@@ -119,7 +119,7 @@ def test_the_operating_point_is_measured_on_calibrated_scores(
     table = model(tables, "RealMNet")
     assert table.calibrated is not None
     expected = sk.f1_score(table.labels, table.calibrated >= 0.4, average="macro")
-    assert rows["RealMNet", "fitted on val"][0]["value"] == pytest.approx(expected)
+    assert rows["RealMNet", "fitted"][0]["value"] == pytest.approx(expected)
     assert rows["DeiT-B", "no operating point"][0] == {"text": "not fitted"}
 
 

@@ -32,6 +32,15 @@ execution = "fp32"
 oldest_engine = "1.20"
 """
 QUANTISE = '[[steps]]\ntype = "quantise"\nname = "int8"\n'
+IR = """
+[[steps]]
+type = "openvino"
+[[steps.variants]]
+name = "ir"
+engine = "openvino"
+execution = "int8"
+oldest_engine = "2025.0"
+"""
 GATE = '[[steps]]\ntype = "gate"\n'
 BUNDLE = '[[steps]]\ntype = "bundle"\n'
 
@@ -66,7 +75,7 @@ def test_steps_take_the_last_product_that_fits(tmp_path: Path) -> None:
     ("parts", "message"),
     [
         (['[[steps]]\ntype = "exprot"'], r"step 1 has type 'exprot'.*did you mean 'export'"),
-        (["[[steps]]"], "step 1 has type 'None'; there are export, quantise, gate, bundle"),
+        (["[[steps]]"], "step 1 has type 'None'; there are distil, export, half, quantise"),
         ([EXPORT, QUANTISE + "check_picture = 3"], r"did you mean 'check_pictures'"),
         ([EXPORT, GATE + "[steps.margins]\nauroq = 0.1"], r"did you mean 'auroc'"),
         ([EXPORT, GATE + "[steps.margins]\nap = 0.0"], r"ap"),
@@ -83,6 +92,12 @@ def test_steps_take_the_last_product_that_fits(tmp_path: Path) -> None:
         ([EXPORT.replace('"ort"', '"fp32-reference"')], "which is taken"),
         ([EXPORT.replace('execution = "fp32"', 'execution = "int8"')], "computes in int8"),
         ([EXPORT.split("[[steps.variants]]", maxsplit=1)[0], GATE], "no variant to judge"),
+        (
+            [EXPORT, IR.replace('engine = "openvino"', 'engine = "onnxruntime"')],
+            r"asks onnxruntime to run .* \(openvino\) makes; only openvino can",
+        ),
+        ([EXPORT, '[[steps]]\ntype = "distil"\npreset = "smoke"'], "put distil first"),
+        ([EXPORT, '[[steps]]\ntype = "tensorrt-rtx"\nof = "fp23"'], r"did you mean 'fp32'"),
         (['evidence = ["val"]', EXPORT], "cannot be their evidence"),
         (['label_set = "psm"', EXPORT], r"did you mean 'psmm'"),
         (["steps = []"], "steps"),

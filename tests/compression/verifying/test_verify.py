@@ -14,6 +14,7 @@ from onnx import numpy_helper
 from typer.testing import CliRunner
 
 from realmnet_compression.answers import Float32Array
+from realmnet_compression.build_openvino import IrPrecision, build_openvino
 from realmnet_compression.quantisation.quantise import QuantiseSettings, quantise
 from realmnet_compression.verifying.commands import verify as verify_command
 from realmnet_compression.verifying.subjects import open_subject, require_same
@@ -109,6 +110,43 @@ def test_a_moved_weight_is_found(
 
     with pytest.raises(GateFailed, match=r"tensors: logits differ by at most .* 1e-04 is allowed"):
         found.require_passed()
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_an_ir_answers_like_its_checkpoint(
+    precision: IrPrecision,
+    checkpoint: Path,
+    trained: RealMNet,
+    tensors: list[Float32Array],
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "model.xml"
+    calibration = tensors[:6] if precision == "int8" else []
+    build_openvino(trained, path, precision=precision, calibration=calibration)
+
+    found = held(checkpoint, path, tensors, flips=0.1, peak_shift=9.0, rank_correlation=-1.0)
+
+    assert [stage.passed for stage in found.stages] == [True] * 4
+    assert open_subject(str(path)).exact == (precision == "fp32")
+
+
+def test_an_ir_from_elsewhere_or_half_of_one_is_refused(trained: RealMNet, tmp_path: Path) -> None:
+    path = tmp_path / "model.xml"
+    build_openvino(trained, path)
+    path.with_suffix(".bin").rename(tmp_path / "kept.bin")
+    with pytest.raises(MissingPath, match=r"no file '.*model\.bin'"):
+        open_subject(str(path))
+    (tmp_path / "kept.bin").rename(path.with_suffix(".bin"))
+    path.write_bytes(
+        path.read_bytes()
+        .replace(b"<realmnet>", b"<elsewhere>")
+        .replace(b"</realmnet>", b"</elsewhere>")
+    )
+    with pytest.raises(ConfigurationError, match="no OpenVINO IR of this toolkit"):
+        open_subject(str(path))
+    path.write_text("no graph")
+    with pytest.raises(ConfigurationError, match="no OpenVINO IR of this toolkit"):
+        open_subject(str(path))
 
 
 def test_the_command_draws_phantoms_and_fails_with_its_line(exported: Path, altered: Path) -> None:

@@ -1,0 +1,1 @@
+"""Reports as documents: sections of tables and figures, as HTML, Markdown, text and JSON."""
