@@ -124,7 +124,11 @@ def test_an_ir_answers_like_its_checkpoint(
     calibration = tensors[:6] if precision == "int8" else []
     build_openvino(trained, path, precision=precision, calibration=calibration)
 
-    found = held(checkpoint, path, tensors, flips=0.1, peak_shift=9.0, rank_correlation=-1.0)
+    # nothing was given back: what INT8 may change is not the question here
+    limits = {"probabilities": 1e-3} if precision == "fp32" else {"probabilities": 0.5}
+    found = held(
+        checkpoint, path, tensors, flips=0.1, peak_shift=9.0, rank_correlation=-1.0, **limits
+    )
 
     assert [stage.passed for stage in found.stages] == [True] * 4
     assert open_subject(str(path)).exact == (precision == "fp32")

@@ -60,7 +60,7 @@ def compression_report(done: Done) -> Document:
             recipe.notice,
             (
                 f"Trained on: {recipe.trained_on}. Batch 1, {recipe.threads} threads. Made by "
-                f"`{recipe.command}`; run it again to go on where it was broken off: a step whose "
+                f"{recipe.command}; run it again to go on where it was broken off: a step whose "
                 "step.json holds the same key is kept. recipe.json is the resolved recipe, "
                 "environment.json the versions, tables.json counts and digests of the tables."
             ),

@@ -29,7 +29,7 @@ def steps_table(recipe: CompressionRecipe, records: Mapping[str, StepRecord]) ->
     for step in recipe.steps:
         record = records.get(step.title)
         state, key = ("not done", "") if record is None else (_seconds(record), record.key[:16])
-        rows.append(Row((recipe.folders[step.title], step.type), (Cell(state), Cell(key))))
+        rows.append(Row((recipe.folders[step.title], step.type, state, key), ()))
     return Table("steps", "Steps", ("folder", "type", "state", "key"), tuple(rows))
 
 
@@ -46,9 +46,9 @@ def files_table(recipe: CompressionRecipe, paths: Mapping[str, Path]) -> Iterato
             if path.suffix in _MODEL_FILES:
                 note = _engine_note(path) if path.suffix == ENGINE_SUFFIX else step.type
                 size = _megabytes(path.stat().st_size)
-                rows.append(Row((f"{path.parent.name}/{path.name}",), (size, Cell(note))))
+                rows.append(Row((f"{path.parent.name}/{path.name}", note), (size,)))
     if rows:
-        yield Table("files", "Files", ("file", "MB", "made by"), tuple(rows))
+        yield Table("files", "Files", ("file", "made by", "MB"), tuple(rows))
 
 
 def _engine_note(path: Path) -> str:
@@ -65,14 +65,11 @@ def pictures_table(facts: Sequence[TableFacts]) -> Table:
     return Table(
         "pictures",
         "Tables of pictures",
-        ("table", "role", "pictures", "patients", "refused", "SHA-256"),
+        ("table", "role", "SHA-256", "pictures", "patients", "refused"),
         tuple(
             Row(
-                (found.name, found.role),
-                (
-                    *(_count(n) for n in (found.images, found.patients, found.refused)),
-                    Cell(found.table_sha256[:16]),
-                ),
+                (found.name, found.role, found.table_sha256[:16]),
+                tuple(_count(n) for n in (found.images, found.patients, found.refused)),
             )
             for found in facts
         ),
