@@ -41,6 +41,9 @@ def phantoms(
     natural_patients: Annotated[
         int, typer.Option(min=0, help="Patients of test_natural.csv, always in the natural mix.")
     ] = _PLAN.natural,
+    second_test_patients: Annotated[
+        int, typer.Option(min=0, help="Patients of test_second.csv, drawn as test.csv is.")
+    ] = _PLAN.second,
     unseen_share: Annotated[
         float,
         typer.Option(min=0, max=1, help="Test patients at a hospital held out from training."),
@@ -67,6 +70,7 @@ def phantoms(
         dev=dev_patients,
         test=test_patients,
         natural=natural_patients,
+        second=second_test_patients,
         unseen_share=unseen_share,
         mix=mix,
         images_per_patient=images_per_patient,

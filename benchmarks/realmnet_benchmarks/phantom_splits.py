@@ -41,7 +41,9 @@ class SplitPlan:
         dev: patients of `val`.
         test: patients of `test`.
         natural: patients of `test_natural`, which always has the natural mix; 0 leaves it out.
-        unseen_share: share of both test sets' patients at the hospital no other split has, 0..1.
+        second: patients of `test_second`, drawn as `test` is from patients of its own; 0, as usual,
+            leaves it out.
+        unseen_share: share of all test sets' patients at the hospital no other split has, 0..1.
         mix: of the labels in train, val and test.
         images_per_patient: pictures, shared between both eyes.
         seed: of everything drawn, 0 or more.
@@ -53,6 +55,7 @@ class SplitPlan:
     dev: int = 375
     test: int = 600
     natural: int = 375
+    second: int = 0
     unseen_share: float = 0.25
     mix: MixName = "balanced"
     images_per_patient: int = 4
@@ -60,11 +63,11 @@ class SplitPlan:
     labels: LabelsName = "psmm"
 
     def __post_init__(self) -> None:
-        for name in ("train", "dev", "test", "natural"):
+        for name in ("train", "dev", "test", "natural", "second"):
             count = getattr(self, name)
             if not 0 <= count <= MOST_PATIENTS:
                 raise UsageError(f"{count} patients for {name}; expected 0 to {MOST_PATIENTS:,}")
-        if self.train + self.dev + self.test + self.natural == 0:
+        if self.train + self.dev + self.test + self.natural + self.second == 0:
             raise UsageError("no patient in any split; give at least one split a patient")
         if not 0 <= self.unseen_share <= 1:
             raise UsageError(f"unseen share {self.unseen_share}; expected a fraction in 0..1")
@@ -84,7 +87,8 @@ def draw_splits(plan: SplitPlan) -> dict[str, tuple[PhantomCase, ...]]:
     the others as they are.
 
     Returns:
-        `train`, `val`, `test` and `test_natural`, without those that have no patient.
+        `train`, `val`, `test`, `test_natural` and `test_second`, without those that have no
+        patient.
     """
     seen = tuple(place for place in HOSPITALS if not place.held_out)
     unseen = tuple(place for place in HOSPITALS if place.held_out)
@@ -96,6 +100,7 @@ def draw_splits(plan: SplitPlan) -> dict[str, tuple[PhantomCase, ...]]:
     for name, first, patients, labels in (
         ("test", 2, plan.test, mix),
         ("test_natural", 4, plan.natural, NATURAL),
+        ("test_second", 6, plan.second, mix),
     ):
         elsewhere = round(patients * plan.unseen_share)
         splits[name] = (

@@ -157,6 +157,23 @@ def test_the_size_of_one_split_leaves_the_others_alone() -> None:
     assert set(after) == {"train", "val", "test"}
 
 
+def test_a_second_test_set_is_drawn_alike_from_other_patients() -> None:
+    plan = SplitPlan(10, 5, 600, 5)
+    before, after = draw_splits(plan), draw_splits(replace(plan, second=600))
+    second = after["test_second"]
+
+    assert {name: after[name] for name in before} == before
+    assert len(second) == len(after["test"])
+    assert {case.patient for case in second}.isdisjoint(
+        case.patient for name in before for case in before[name]
+    )
+    assert sum(case.hospital.name in HELD_OUT for case in second) == 600
+    for sign in SIGNS:
+        cases = [case for case in second if sign in case.labels]
+        assert len(cases) >= 200
+        assert len({case.patient for case in cases}) >= 40
+
+
 def test_the_natural_mix_follows_the_released_tables() -> None:
     cases = draw_splits(SplitPlan(0, 0, 0, 2_000))["test_natural"]
     total = sum(LABEL_COUNTS.values())
