@@ -35,12 +35,14 @@ from realmnet_compression.compressing.steps import (
     ModelStep,
     OpenVinoStep,
     QuantiseStep,
+    TensorRtStep,
 )
 from realmnet_compression.compressing.summary import write_summary
 from realmnet_compression.compressing.tables import Tables, open_tables
 from realmnet_compression.quantisation.aware_pictures import require_training
 from realmnet_compression.quantisation.calibration import choose_calibration
 from realmnet_compression.releasing.release import find_checkpoint, require_fit
+from realmnet_runtime.backends._tensorrt import import_library
 from realmnet_runtime.cli.outputs import say
 from realmnet_runtime.errors import GateFailed
 from realmnet_runtime.files import sha256_of
@@ -85,6 +87,7 @@ def compress(
         tell: is told what happens, line by line.
 
     Raises:
+        BackendUnavailable: a library that a step needs is not installed.
         UsageError, MissingPath, ConfigurationError: arguments that do not fit together, among them
             memory that ran out.
         GateFailed: a variant fails its gate, or a step its own check; no bundle is written.
@@ -114,7 +117,7 @@ def compress(
 
 
 def _require_possible(step: AnyStep, facts: CheckpointFacts, tables: Tables) -> None:
-    """Refuse settings that do not fit the checkpoint or the tables."""
+    """Refuse settings that fit neither checkpoint nor tables, and a library that is absent."""
     if isinstance(step, DistilStep):
         student_preset(step, facts)
     elif isinstance(step, AwareStep):
@@ -124,6 +127,8 @@ def _require_possible(step: AnyStep, facts: CheckpointFacts, tables: Tables) -> 
         isinstance(step, OpenVinoStep) and step.precision == "int8"
     ):
         choose_calibration(tables.development.split, step.calibration)
+    elif isinstance(step, TensorRtStep):
+        import_library("tensorrt-rtx")
 
 
 class _Running:

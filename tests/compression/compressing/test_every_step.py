@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import itertools
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from realmnet_compression.compressing.steps import AwareStep, DistilStep
 from realmnet_runtime.backends._engine_key import read_record
 from realmnet_runtime.bundle import Bundle
 from realmnet_runtime.cpu import has_int8_dot_product
-from realmnet_runtime.errors import ConfigurationError, UsageError
+from realmnet_runtime.errors import BackendUnavailable, ConfigurationError, UsageError
 from realmnet_runtime.files import sha256_of
 from realmnet_training.checkpoint import read_facts
 from realmnet_training.fitting.learner import Learner
@@ -215,4 +216,14 @@ def test_steps_that_do_not_fit_are_refused_before_any_is_made(
 
     with pytest.raises((ConfigurationError, UsageError), match=message):
         run(done.home, changed, tmp_path / "out")
+    assert not (tmp_path / "out" / "recipe.json").exists()
+
+
+def test_an_absent_library_is_said_before_any_step_is_made(
+    done: Done, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "tensorrt_rtx", None)
+
+    with pytest.raises(BackendUnavailable, match="tensorrt-rtx"):
+        run(done.home, done.recipe, tmp_path / "out")
     assert not (tmp_path / "out" / "recipe.json").exists()
