@@ -173,7 +173,7 @@ def test_a_scales_earlier_stage_is_the_cells_own_at_another_size() -> None:
     for name, loss in (("plain", "bce"), ("all", "asymmetric")):
         first, last = planned("components", scale="small")[name].preset.fit.stages
         assert (first.image, last.image) == (112, 224)
-        assert (first.bce_epochs, last.bce_epochs) == (2, 0)
+        assert (first.bce_epochs, last.bce_epochs) == (2, 1)
         assert [msgspec.to_builtins(stage.loss)["type"] for stage in (first, last)] == [loss, loss]
         assert first.batch == last.batch
 
