@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
 from realmnet_benchmarks.latency import Latency
 from realmnet_benchmarks.non_inferiority import MACRO, Difference, NonInferiority
 from realmnet_benchmarks.pages.document import UNDEFINED, Cell, Row, Table
@@ -53,10 +55,10 @@ def files_table(recipe: CompressionRecipe, paths: Mapping[str, Path]) -> Iterato
 
 def _engine_note(path: Path) -> str:
     record = read_record(path)
-    key = record.key
+    built = msgspec.structs.asdict(record.key)
     return (
-        f"{key.library} {key.library_version} for {key.compute_capability}, {record.precision}, "
-        f"in {record.build_seconds:.1f} s; not executed here"
+        f"{built['library']} {built['library_version']} for {built['compute_capability']}, "
+        f"{record.precision}, in {record.build_seconds:.1f} s; not executed here"
     )
 
 
