@@ -79,8 +79,8 @@ def build_ahead_of_time(
     target = _capability(module, compute_capability)
     source = _read(onnx_path)
     key = EngineKey(
-        library=library,
-        library_version=str(module.__version__),
+        built_with=library,
+        built_with_version=str(module.__version__),
         gpu=ANY_GPU,
         compute_capability=compute_capability,
         driver=None,

@@ -70,8 +70,8 @@ def test_an_engine_is_built_without_a_gpu(
 
     library, module = import_library("tensorrt-rtx")
     assert record.key == EngineKey(
-        library=library,
-        library_version=module.__version__,
+        built_with=library,
+        built_with_version=module.__version__,
         gpu=ANY_GPU,
         compute_capability=capability,
         driver=None,

@@ -40,8 +40,8 @@ class EngineKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What must be the same where an engine was built and where it runs.
 
     Attributes:
-        library: which of the two libraries; neither loads the other's files.
-        library_version: of the library; engines are not portable between releases.
+        built_with: which of the two libraries; neither loads the other's files.
+        built_with_version: of the library; engines are not portable between releases.
         gpu: name of the GPU, or `ANY_GPU`.
         compute_capability: of the GPU, for example `8.9`.
         driver: newest CUDA the driver offers, for example `13.0`, which changes with the driver's
@@ -49,8 +49,8 @@ class EngineKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         onnx_sha256: of the ONNX file it was built from.
     """
 
-    library: Library
-    library_version: Word
+    built_with: Library
+    built_with_version: Word
     gpu: Word
     compute_capability: Annotated[str, msgspec.Meta(pattern=r"^\d{1,2}\.\d$")]
     driver: Word | None
@@ -88,8 +88,8 @@ def engine_name(key: EngineKey) -> str:
     """File name that keeps engines for different machines apart."""
     parts = (
         key.onnx_sha256[:12],
-        key.library,
-        key.library_version,
+        key.built_with,
+        key.built_with_version,
         "any" if key.gpu == ANY_GPU else key.gpu,
         f"sm{key.compute_capability}",
         *([f"cuda{key.driver}"] if key.driver else []),

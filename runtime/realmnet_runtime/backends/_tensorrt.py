@@ -122,8 +122,8 @@ def key_of_this_machine(library: Library, module: ModuleType, onnx_sha256: str) 
     """
     device = find_device()
     return EngineKey(
-        library=library,
-        library_version=str(module.__version__),
+        built_with=library,
+        built_with_version=str(module.__version__),
         gpu=device.name,
         compute_capability=device.compute_capability,
         driver=device.driver,
@@ -221,13 +221,13 @@ class _Execution:
 def _facts(here: EngineKey, record: EngineRecord) -> EngineFacts:
     return EngineFacts(
         engine="tensorrt",
-        version=here.library_version,
+        version=here.built_with_version,
         precision=record.precision,
         precision_from="settings",
         threads=1,
         products=record.products,
         settings={
-            "library": here.library,
+            "library": here.built_with,
             "gpu": here.gpu,
             "compute_capability": here.compute_capability,
             "driver": str(here.driver),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import shutil
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +32,8 @@ from realmnet_training.checkpoint import (
     save_checkpoint,
 )
 from realmnet_training.model import RealMNet
+
+from .conftest import run
 
 pytestmark = [
     pytest.mark.slow,
@@ -101,16 +102,6 @@ class Done:
     readme: str
     report: CompressionReport
     said: tuple[str, ...]
-
-
-def run(
-    home: Path,
-    recipe: CompressionRecipe,
-    out: Path,
-    tell: Callable[[str], None] = lambda _: None,
-    checkpoint: str = "checkpoint.safetensors",
-) -> CompressionReport:
-    return compress(recipe, home / checkpoint, home / "data", out, cache=home / "cache", tell=tell)
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ import pytest
 from torch import Tensor
 
 from realmnet_compression.compressing.recipe import CompressionRecipe, load_compression
-from realmnet_compression.compressing.run import CompressionReport, compress
+from realmnet_compression.compressing.run import CompressionReport
 from realmnet_compression.compressing.steps import AwareStep, DistilStep
 from realmnet_runtime.backends._engine_key import read_record
 from realmnet_runtime.bundle import Bundle
@@ -23,6 +23,8 @@ from realmnet_runtime.files import sha256_of
 from realmnet_training.checkpoint import read_facts
 from realmnet_training.fitting.learner import Learner
 from realmnet_training.fitting.supervision import Batch
+
+from .conftest import run
 
 pytestmark = [
     pytest.mark.slow,
@@ -113,11 +115,6 @@ class Done:
     out: Path
     trained_after: int
     report: CompressionReport
-
-
-def run(home: Path, recipe: CompressionRecipe, out: Path) -> CompressionReport:
-    checkpoint, data = home / "checkpoint.safetensors", home / "data"
-    return compress(recipe, checkpoint, data, out, cache=home / "cache", tell=lambda _: None)
 
 
 @pytest.fixture(scope="module")

@@ -28,16 +28,16 @@ from realmnet_runtime.files import path_fault, sha256_of
 
 PLAN = bytes(range(256)) * 4
 HERE = EngineKey(
-    library="tensorrt",
-    library_version="10.9.0",
+    built_with="tensorrt",
+    built_with_version="10.9.0",
     gpu="NVIDIA GeForce RTX 4090",
     compute_capability="8.9",
     driver="12.8",
     onnx_sha256="a" * 64,
 )
 OTHERS = {
-    "library": "tensorrt-rtx",
-    "library_version": "11.1.0",
+    "built_with": "tensorrt-rtx",
+    "built_with_version": "11.1.0",
     "gpu": "NVIDIA L4",
     "compute_capability": "12.0",
     "driver": "13.0",
@@ -46,8 +46,8 @@ OTHERS = {
 WORDS = st.text(st.characters(codec="utf-8", exclude_categories=["C"]), min_size=1, max_size=30)
 KEYS = st.builds(
     EngineKey,
-    library=st.sampled_from(["tensorrt", "tensorrt-rtx"]),
-    library_version=WORDS,
+    built_with=st.sampled_from(["tensorrt", "tensorrt-rtx"]),
+    built_with_version=WORDS,
     gpu=WORDS | st.just(ANY_GPU),
     compute_capability=st.from_regex(r"\A[0-9]{1,2}\.[0-9]\Z"),
     driver=WORDS | st.none(),
@@ -154,7 +154,7 @@ def test_a_damaged_key_is_refused(engine: Path, damage: bytes) -> None:
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("field", ["compute_capability", "onnx_sha256", "library"])
+@pytest.mark.parametrize("field", ["compute_capability", "onnx_sha256", "built_with"])
 def test_a_key_with_an_impossible_value_is_damaged(engine: Path, field: str) -> None:
     content = msgspec.json.decode(key_path(engine).read_bytes())
     content["key"][field] = "sm89"

@@ -6,8 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-import msgspec
-
 from realmnet_benchmarks.latency import Latency
 from realmnet_benchmarks.non_inferiority import MACRO, Difference, NonInferiority
 from realmnet_benchmarks.pages.document import UNDEFINED, Cell, Row, Table
@@ -30,13 +28,10 @@ def steps_table(recipe: CompressionRecipe, records: Mapping[str, StepRecord]) ->
     rows = []
     for step in recipe.steps:
         record = records.get(step.title)
-        state, key = ("not done", "") if record is None else (_seconds(record), record.key[:16])
+        state = "not done" if record is None else f"done in {record.seconds:.0f} s"
+        key = "" if record is None else record.key[:16]
         rows.append(Row((recipe.folders[step.title], step.type, state, key), ()))
     return Table("steps", "Steps", ("folder", "type", "state", "key"), tuple(rows))
-
-
-def _seconds(record: StepRecord) -> str:
-    return f"done in {record.seconds:.0f} s"
 
 
 def files_table(recipe: CompressionRecipe, paths: Mapping[str, Path]) -> Iterator[Table]:
@@ -55,9 +50,9 @@ def files_table(recipe: CompressionRecipe, paths: Mapping[str, Path]) -> Iterato
 
 def _engine_note(path: Path) -> str:
     record = read_record(path)
-    built = msgspec.structs.asdict(record.key)
+    key = record.key
     return (
-        f"{built['library']} {built['library_version']} for {built['compute_capability']}, "
+        f"{key.built_with} {key.built_with_version} for {key.compute_capability}, "
         f"{record.precision}, in {record.build_seconds:.1f} s; not executed here"
     )
 
