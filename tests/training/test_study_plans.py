@@ -7,13 +7,11 @@ from typing import Any
 
 import msgspec
 import pytest
-import tomllib
 
 from realmnet_benchmarks.published import read_published
 from realmnet_benchmarks.reproduction.study_plans import STUDY_PLANS
 from realmnet_runtime.errors import ConfigurationError, MissingPath, UsageError
 from realmnet_training.config import Preset, load_preset
-from realmnet_training.config.files import inline_toml
 from realmnet_training.measuring.scoring import model_title, resampling_title
 from realmnet_training.networks.baselines import BASELINES
 from realmnet_training.studies import (
@@ -169,25 +167,19 @@ def test_a_cells_own_changes_hold_against_those_of_the_command_and_the_scale() -
     assert [cell.preset.preprocess.size for cell in small.values()] == [160, 224, 288]
 
 
-def test_a_scales_earlier_stage_is_the_cells_own_at_another_size() -> None:
-    for name, loss in (("plain", "bce"), ("all", "asymmetric")):
-        first, last = planned("components", scale="small")[name].preset.fit.stages
-        assert (first.image, last.image) == (112, 224)
-        assert (first.bce_epochs, last.bce_epochs) == (2, 1)
-        assert [msgspec.to_builtins(stage.loss)["type"] for stage in (first, last)] == [loss, loss]
-        assert first.batch == last.batch
-
-
-@pytest.mark.parametrize(
-    "value",
-    [
-        [],
-        {"a": 1e-06, "b": [1, {"c": True, "d": 'it\'s "so"'}], "e": {}, "f": 0.5},
-        [{"type": "bce"}, {"image": 224, "cosine_by": "step"}],
-    ],
-)
-def test_a_value_in_one_line_of_toml_reads_back_as_it_was(value: object) -> None:
-    assert tomllib.loads(f"value = {inline_toml(value)}")["value"] == value
+def test_a_scale_gives_every_cell_the_same_pictures_and_leaves_it_its_own_loss() -> None:
+    cells = planned("components", scale="small")
+    (plain,), (everything,) = (cells[name].preset.fit.stages for name in ("plain", "all"))
+    assert [plain.image, everything.image] == [224, 224]
+    assert [msgspec.to_builtins(each.loss)["type"] for each in (plain, everything)] == [
+        "bce",
+        "asymmetric",
+    ]
+    assert (plain.epochs, plain.steps, plain.batch) == (
+        everything.epochs,
+        everything.steps,
+        everything.batch,
+    )
 
 
 def test_two_cells_that_come_to_one_training_run_once() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from importlib import resources
 from pathlib import Path
@@ -51,31 +50,11 @@ def read_preset(name: str, presets: Sequence[str], kind: type[T], changes: Itera
     except tomllib.TOMLDecodeError as error:
         raise ConfigurationError(f"{source} is not TOML: {error}") from error
     for change in changes:
-        apply_change(content, change)
+        _apply(content, change)
     return convert_mapping(content, kind, source)
 
 
-def inline_toml(value: object) -> str:
-    """A value of plain types as one line of TOML, such as the right side of a change.
-
-    TOML has no word for no value: keys of a table that hold None are left out.
-    """
-    if isinstance(value, dict):
-        kept = {key: part for key, part in value.items() if part is not None}
-        inside = (f"{key} = {inline_toml(part)}" for key, part in kept.items())
-        return f"{{{', '.join(inside)}}}"
-    if isinstance(value, list | tuple):
-        return f"[{', '.join(map(inline_toml, value))}]"
-    # JSON and TOML agree on numbers, truth values and basic strings
-    return json.dumps(value)
-
-
-def apply_change(content: dict[str, Any], change: str) -> None:
-    """Change one value of a preset's content in place; see `read_preset`.
-
-    Raises:
-        ConfigurationError: no `key=value`, or a key below a value that is no table.
-    """
+def _apply(content: dict[str, Any], change: str) -> None:
     key, equals, value = change.partition("=")
     parts = key.strip().split(".")
     if not equals or not all(parts):

@@ -78,8 +78,7 @@ def plan_study(study: Study, request: StudyRequest) -> tuple[PlannedCell | LeftO
     """Resolve the cells of a study.
 
     A cell's preset is its base with the protocol, the study's changes, the scale's, the request's
-    and the cell's own, in that order; then its pictures are brought to the scale's size and the
-    scale's earlier stage is put before its own.
+    and the cell's own, in that order; then its pictures are brought to the scale's size.
 
     Raises:
         UsageError: a cell that the study has not.
@@ -124,7 +123,6 @@ def _planned(study: Study, cell: Cell, request: StudyRequest) -> PlannedCell | L
             "with --scale paper",
         )
     changes += scale.image_changes(load_preset(name, changes))
-    changes += scale.stage_changes(load_preset(name, changes))
     preset = load_preset(name, changes)
     factors = cell.factors
     if _IMAGE in factors:

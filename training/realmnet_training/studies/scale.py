@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import msgspec
 
 from realmnet_benchmarks.score_facts import Text
 from realmnet_training.config import Preset
-from realmnet_training.config.files import apply_change, inline_toml
 from realmnet_training.studies.files import read_packaged
 
 SCALES: Final = ("paper", "small", "smoke")
@@ -22,8 +21,6 @@ class Scale(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         description: said in every output of a study that is run at it.
         changes: `set` in the file, as of `realmnet train --set`; a cell's own changes go before.
         images: the paper's image size to this one's, both as text in pixels; others stay.
-        earlier: what makes another stage of a preset's first one, `key=value` as within a stage;
-            it is trained before that one. Empty adds none.
         networks: that are run; others are left out. Empty runs all.
     """
 
@@ -31,7 +28,6 @@ class Scale(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     description: Text
     changes: tuple[Text, ...] = msgspec.field(default=(), name="set")
     images: dict[Annotated[str, msgspec.Meta(pattern=r"^\d+$")], int] = {}
-    earlier: tuple[Text, ...] = ()
     networks: tuple[str, ...] = ()
 
     def image_changes(self, preset: Preset) -> list[str]:
@@ -44,16 +40,6 @@ class Scale(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return [
             f"{key}={self.images[str(size)]}" for key, size in sizes if str(size) in self.images
         ]
-
-    def stage_changes(self, preset: Preset) -> list[str]:
-        """The change that puts this scale's earlier stage before a preset's own."""
-        if not self.earlier:
-            return []
-        own: list[dict[str, Any]] = msgspec.to_builtins(preset.fit.stages)
-        before = own[0] | {}
-        for change in self.earlier:
-            apply_change(before, change)
-        return [f"fit.stages={inline_toml([before, *own])}"]
 
 
 def read_scale(name: str) -> Scale:
