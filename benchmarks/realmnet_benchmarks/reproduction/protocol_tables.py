@@ -11,7 +11,8 @@ from realmnet_benchmarks.published import read_published
 from realmnet_benchmarks.reproduction import measures
 from realmnet_benchmarks.reproduction.measured import Measured
 from realmnet_benchmarks.reproduction.measures import INTERVALS, MEASURES, SHORT
-from realmnet_benchmarks.reproduction.results import names_by_test
+from realmnet_benchmarks.reproduction.results import Results, names_by_test
+from realmnet_benchmarks.score_facts import MODELS_STUDY
 
 TITLES: Final = {
     "mrp": "Multi-source robustness (MRP): trained on one source, tested on each other",
@@ -56,6 +57,12 @@ def protocol_table(protocol: str, tables: Sequence[Measured], *, synthetic: bool
             "Macro values are means over the labels that occur among a source's images.",
         ),
     )
+
+
+def across_sources(results: Results, protocol: str) -> tuple[Measured, ...]:
+    """A protocol's results, those of one model together and its held-out sources in order."""
+    found = results.of(MODELS_STUDY, protocol)
+    return tuple(sorted(found, key=lambda table: (table.facts.model, source_of(table))))
 
 
 def source_of(table: Measured) -> str:

@@ -32,6 +32,7 @@ from realmnet_benchmarks.reproduction.model_tables import (
 )
 from realmnet_benchmarks.reproduction.protocol_tables import (
     TITLES,
+    across_sources,
     protocol_table,
     size_table,
     source_of,
@@ -170,7 +171,7 @@ def _protocols(results: Results) -> Section:
         title="Protocols across sources",
         measured_on=results.measured_on(tables),
         tables=tuple(
-            protocol_table(protocol, results.of(MODELS_STUDY, protocol), synthetic=synthetic)
+            protocol_table(protocol, across_sources(results, protocol), synthetic=synthetic)
             for protocol in TITLES
         ),
         figures=(figures.protocol_figure(groups),) if groups else (),
@@ -183,7 +184,7 @@ def _bars_by_protocol(results: Results) -> Mapping[str, Sequence[tuple[str, Inte
     for protocol in TITLES:
         chosen += [
             (f"{protocol.upper()} {source_of(table)}", table)
-            for table in results.of(MODELS_STUDY, protocol)
+            for table in across_sources(results, protocol)
         ]
     names = names_by_test([table for _, table in chosen])
     for (place, table), name in zip(chosen, names, strict=True):
