@@ -106,4 +106,5 @@ def _show(proven: ProvenSlot, *, json: bool) -> None:
 
 
 def _as_json(state: SlotState) -> dict[str, object]:
-    return {"role": state.role, **msgspec.to_builtins(state.slot), "receipt": state.receipt}
+    slot_facts: dict[str, object] = msgspec.to_builtins(state.slot)
+    return {"role": str(state.role), **slot_facts, "receipt": state.receipt}

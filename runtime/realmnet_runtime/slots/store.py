@@ -83,7 +83,7 @@ class SlotStore:
             UsageError: the folder holds something else than a store.
             OutputError: it could not be written, or another command holds the store.
         """
-        with Bundle.open(bundle) as opened:
+        with Bundle.open(Path(bundle)) as opened:
             slot = Slot.of(opened)
             self._make()
             with self._exclusive() as pointer:
