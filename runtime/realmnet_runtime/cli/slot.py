@@ -89,7 +89,9 @@ def list_slots(store: Store, json: Json = False) -> None:
     if json:
         print_json({"highest": highest, "slots": [_as_json(state) for state in states]})
         return
-    facts = {state.role: f"{state.slot}, self-test {state.receipt}" for state in states}
+    facts: dict[str, str] = {
+        state.role: f"{state.slot}, self-test {state.receipt}" for state in states
+    }
     print_renderable(facts_table({**facts, "highest version": highest or "none was active"}))
 
 
@@ -106,5 +108,4 @@ def _show(proven: ProvenSlot, *, json: bool) -> None:
 
 
 def _as_json(state: SlotState) -> dict[str, object]:
-    slot_facts: dict[str, object] = msgspec.to_builtins(state.slot)
-    return {"role": str(state.role), **slot_facts, "receipt": state.receipt}
+    return {"role": state.role, **msgspec.to_builtins(state.slot), "receipt": state.receipt}
