@@ -27,7 +27,9 @@ from realmnet_runtime.manifest import Manifest
 from realmnet_runtime.prediction import Prediction
 from realmnet_runtime.predictor import Predictor
 from realmnet_runtime.preprocess import PreprocessSpec, preprocess
+from realmnet_runtime.receipt import Receipt
 from realmnet_runtime.selftest import SelfTestReport, run_selftest
+from realmnet_runtime.slots import SlotStore
 
 __all__ = [
     "PERIPHERAL",
@@ -54,7 +56,9 @@ __all__ = [
     "PreprocessSpec",
     "Reading",
     "RealmnetError",
+    "Receipt",
     "SelfTestReport",
+    "SlotStore",
     "UnreadableImage",
     "UsageError",
     "__version__",

@@ -19,6 +19,7 @@ CHUNK_BYTES: Final = 1 << 20
 LONGEST_PATH: Final = 240
 
 _PORTABLE_PART: Final = re.compile(r"[A-Za-z0-9._+-]+")
+_TEMPORARY: Final = re.compile(r"\.realmnet-[0-9a-f]{16}\.part")
 _DRIVE: Final = re.compile(r"[A-Za-z]:")
 _WINDOWS_DEVICES: Final = frozenset(
     ["aux", "con", "nul", "prn", *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10))]
@@ -88,6 +89,11 @@ def temporary_beside(path: Path) -> Path:
     return path.with_name(f".realmnet-{secrets.token_hex(8)}.part")
 
 
+def is_temporary(path: Path) -> bool:
+    """Whether a name is one of `temporary_beside`: left behind where a process was killed."""
+    return _TEMPORARY.fullmatch(path.name) is not None
+
+
 def sync_directory(directory: Path) -> None:
     """Make a rename in this directory survive a power cut, where the system can."""
     if os.name != "posix":
@@ -99,6 +105,25 @@ def sync_directory(directory: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def make_directory(path: Path) -> None:
+    """Make a directory and those above it, so that they survive a power cut; it may be there.
+
+    Raises:
+        OutputError: it cannot be made, or something else has its name.
+    """
+    if path.is_dir():
+        return
+    if path.parent != path:
+        make_directory(path.parent)
+    try:
+        path.mkdir(exist_ok=True)
+    except FileExistsError as error:
+        raise OutputError(f"cannot write '{path}': it is no directory; name another") from error
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    sync_directory(path.parent)
 
 
 def cannot_write(path: str | Path, error: OSError) -> OutputError:

@@ -19,14 +19,18 @@ from realmnet_runtime.bundle import Bundle
 from realmnet_runtime.cpu import instruction_sets, processor_name
 from realmnet_runtime.errors import IncompatibleError, IntegrityError, UsageError
 from realmnet_runtime.manifest import Variant
-from realmnet_runtime.prepared import PreparedKey, PreparedStore, user_cache
+from realmnet_runtime.prepared import PreparedKey, PreparedRecord, PreparedStore, user_cache
 
 
 class Loaded(msgspec.Struct, frozen=True):
-    """A backend, and the one line that says whether it was compiled now and why."""
+    """A backend, and the one line that says whether it was compiled now and why.
+
+    `prepared_sha256` is the digest of the compiled form it was given; None where it had none.
+    """
 
     backend: Backend
     how: str
+    prepared_sha256: str | None = None
 
 
 def request_of(bundle: Bundle, variant: Variant, threads: int) -> EngineRequest:
@@ -72,12 +76,13 @@ def load_variant(bundle: Bundle, variant: Variant, threads: int, cache: Path | N
         how = f"compiled now: {variant.engine} keeps nothing"
     else:
         try:
-            backend = _restored(bundle, variant, request, cache)
+            restored = _restored(bundle, variant, request, cache)
         except (IncompatibleError, IntegrityError, UsageError) as error:
             how = f"compiled now: {error}"
         else:
-            if backend is not None:
-                return Loaded(backend, "prepared before")
+            if restored is not None:
+                backend, record = restored
+                return Loaded(backend, "prepared before", record.sha256)
             how = "compiled now: not prepared; `realmnet prepare` does it once"
     model, weights = bundle.read_model(variant)
     backend = open_backend(variant.engine, model, request, variant.oldest_engine, weights)
@@ -86,8 +91,8 @@ def load_variant(bundle: Bundle, variant: Variant, threads: int, cache: Path | N
 
 def restore_verified(
     store: PreparedStore, key: PreparedKey, request: EngineRequest, oldest_engine: str
-) -> Backend | None:
-    """The backend of what was prepared under a key; None where nothing was.
+) -> tuple[Backend, PreparedRecord] | None:
+    """The backend of what was prepared under a key, and its record; None where nothing was.
 
     Raises:
         IntegrityError: there is something that must not be loaded.
@@ -105,12 +110,12 @@ def restore_verified(
             f"{key.engine} runs what was prepared otherwise than when it compiled it "
             f"({facts.products}, {facts.settings}); run `realmnet prepare` again"
         )
-    return backend
+    return backend, record
 
 
 def _restored(
     bundle: Bundle, variant: Variant, request: EngineRequest, cache: Path | None
-) -> Backend | None:
+) -> tuple[Backend, PreparedRecord] | None:
     key = key_of(bundle, variant, request.threads, load_preparer(variant.engine))
     store = PreparedStore(user_cache() if cache is None else cache)
     return restore_verified(store, key, request, variant.oldest_engine)

@@ -46,7 +46,7 @@ class Predictor:
     `cv2.setNumThreads(predictor.threads)` where that matters, as `realmnet predict` does.
     """
 
-    __slots__ = ("_backend", "_bundle", "_choice", "_how", "_owns_bundle", "_turn")
+    __slots__ = ("_backend", "_bundle", "_choice", "_how", "_owns_bundle", "_prepared", "_turn")
 
     def __init__(
         self, bundle: Bundle, choice: Choice, loaded: Loaded, *, owns_bundle: bool
@@ -55,6 +55,7 @@ class Predictor:
         self._choice = choice
         self._backend: Backend | None = loaded.backend
         self._how = loaded.how
+        self._prepared = loaded.prepared_sha256
         self._owns_bundle = owns_bundle
         self._turn = Lock()
 
@@ -137,6 +138,11 @@ class Predictor:
     def loaded_how(self) -> str:
         """Whether the engine's model was prepared before or compiled now, and why."""
         return self._how
+
+    @property
+    def prepared_sha256(self) -> str | None:
+        """SHA-256 of the compiled form that was loaded; None where the model was compiled now."""
+        return self._prepared
 
     @property
     def facts(self) -> EngineFacts:

@@ -116,13 +116,13 @@ def _prepare(
     except (IncompatibleError, IntegrityError) as error:
         note, kept = f"made anew: {error}", None
     if kept is not None:
-        kept.close()
-        found = store.find(key)
+        loaded, found = kept
+        loaded.close()
         return PreparedVariant(
             variant.name,
             variant.engine,
             "kept",
-            bytes=found[0].size if found else 0,
+            bytes=found.size,
             load_ms=_ms_since(begin),
         )
     begin = time.perf_counter()

@@ -14,7 +14,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from realmnet_runtime.errors import IntegrityError, OutputError
-from realmnet_runtime.files import path_fault, sha256_of, write_atomically
+from realmnet_runtime.files import (
+    is_temporary,
+    make_directory,
+    path_fault,
+    sha256_of,
+    temporary_beside,
+    write_atomically,
+)
 
 # FIPS 180-4 examples: the empty message, one block, two blocks, a million letters.
 KNOWN_DIGESTS = {
@@ -63,6 +70,27 @@ def test_a_fit_path_stays_below_its_root_on_every_system(path: str) -> None:
 @given(st.lists(st.sampled_from(["a", "..", ".", "", "b\\", "c:", "/", "nul", "COM1.txt", "é"])))
 def test_a_path_with_an_unfit_part_is_unfit(parts: list[str]) -> None:
     assert (path_fault("/".join(parts)) is None) == (set(parts) == {"a"})
+
+
+def test_a_directory_is_made_with_those_above_it(tmp_path: Path) -> None:
+    make_directory(tmp_path / "a" / "b" / "c")
+    assert (tmp_path / "a" / "b" / "c").is_dir()
+    (tmp_path / "a" / "b" / "c" / "kept").write_bytes(b"")
+    make_directory(tmp_path / "a" / "b" / "c")
+    assert (tmp_path / "a" / "b" / "c" / "kept").exists()
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(OutputError, match="it is no directory; name another"):
+        make_directory(tmp_path / "file")
+    with pytest.raises(OutputError, match="no directory"):
+        make_directory(tmp_path / "file" / "below")
+
+
+def test_temporary_names_are_told_from_others(tmp_path: Path) -> None:
+    temporary = temporary_beside(tmp_path / "target")
+    assert temporary.parent == tmp_path
+    assert is_temporary(temporary)
+    for other in ("target", f"{temporary.name}.bak", f"a{temporary.name}", ".realmnet-12.part"):
+        assert not is_temporary(tmp_path / other)
 
 
 # -- writing -----------------------------------------------------------------------------------

@@ -17,12 +17,14 @@ from realmnet_runtime.cli.outputs import (
     write_json_lines,
 )
 from realmnet_runtime.cli.tables import prediction_table, print_renderable
-from realmnet_runtime.errors import ImageRefused, MissingPath
+from realmnet_runtime.errors import ImageRefused, MissingPath, UsageError
 from realmnet_runtime.files import sha256_of, write_atomically
 from realmnet_runtime.images import list_images, read_image
 from realmnet_runtime.overlay import draw_overlay, encode_png
 from realmnet_runtime.prediction import Prediction
 from realmnet_runtime.predictor import Predictor
+from realmnet_runtime.selection import AUTO
+from realmnet_runtime.slots import SlotStore
 
 
 def predict(  # noqa: PLR0917 - the options of a command are all by name
@@ -37,6 +39,10 @@ def predict(  # noqa: PLR0917 - the options of a command are all by name
     ] = None,
     cache: Annotated[
         Path | None, typer.Option(help="Folder of `realmnet prepare`; the user's by default.")
+    ] = None,
+    store: Annotated[
+        Path | None,
+        typer.Option(help="Answer by the active slot of this store, as it was tested."),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON object a line, an image.")] = False,
     output: Annotated[
@@ -56,9 +62,18 @@ def predict(  # noqa: PLR0917 - the options of a command are all by name
     if overlay is not None:
         require_writable_directory(overlay)
     answers: list[dict[str, Any]] = []
-    with Predictor.open(
-        bundle, engine=engine, threads=threads, variant=variant, cache=cache
-    ) as predictor:
+    if store is None:
+        opened = Predictor.open(
+            bundle, engine=engine, threads=threads, variant=variant, cache=cache
+        )
+    else:
+        if (bundle, engine, threads, variant) != (None, AUTO, None, None):
+            raise UsageError(
+                "--store answers by its active slot, as it was tested; leave out --bundle, "
+                "--engine, --variant and --threads, or test the slot with others"
+            )
+        opened = SlotStore(store).open(cache=cache)
+    with opened as predictor:
         # OpenCV's own pool would otherwise take every core for decoding and resizing.
         cv2.setNumThreads(predictor.threads)
         for path in paths:

@@ -14,6 +14,7 @@ from rich.text import Text
 from realmnet_runtime.cli.outputs import emit
 from realmnet_runtime.labels import LabelSet
 from realmnet_runtime.prediction import Prediction
+from realmnet_runtime.receipt import Receipt
 
 _BAR_CELLS = 20
 
@@ -68,6 +69,26 @@ def facts_table(facts: dict[str, Any]) -> Table:
         # As text: rich would take the brackets of an extra for its own markup.
         table.add_row(name, Text(str(value)))
     return table
+
+
+def receipt_facts(receipt: Receipt) -> dict[str, str]:
+    """What a receipt says, for `facts_table`."""
+    tested = receipt.conditions
+    engine = tested.engine
+    return {
+        "self-test": "passed" if receipt.passed else "failed",
+        "model": f"{receipt.model}, bundle {tested.bundle_sha256[:12]}",
+        "run by": (
+            f"{engine.engine} {engine.version}, {tested.variant}, computed in {engine.precision}, "
+            f"threads: {engine.threads}"
+        ),
+        "compiled form": (tested.prepared_sha256 or "compiled when it was loaded")[:27],
+        "golden cases": str(receipt.cases),
+        "largest deviations": ", ".join(f"{k} {v:.3g}" for k, v in receipt.largest.items()),
+        "decisions": "unchanged" if receipt.decisions_unchanged else "changed",
+        "failures": "\n".join(receipt.failures) or "none",
+        "time": receipt.time.isoformat(),
+    }
 
 
 def _facts(prediction: Prediction) -> dict[str, Any]:

@@ -47,6 +47,11 @@ VERBS: Final[dict[str, Verb]] = {
         "compile a bundle once on the machine that will answer",
         _CLI,
     ),
+    "slot": Verb(
+        "realmnet_runtime.cli.slot:slot",
+        "install, prove, activate and roll back bundles on a device",
+        _CLI,
+    ),
     "doctor": Verb(
         "realmnet_runtime.cli.doctor:doctor",
         "say what this machine can run, and what is amiss",

@@ -1,0 +1,111 @@
+"""`realmnet slot`: bundles on a device, installed, proved, activated and rolled back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+
+from realmnet_runtime.cli.outputs import print_json
+from realmnet_runtime.cli.tables import facts_table, print_renderable, receipt_facts
+from realmnet_runtime.slots import ProvenSlot, RunOptions, SlotState, SlotStore
+
+Store = Annotated[Path, typer.Option(help="Folder of the store.")]
+Engine = Annotated[
+    str | None,
+    typer.Option(help="auto, openvino or onnxruntime; as in the slot's last test by default."),
+]
+Variant = Annotated[str | None, typer.Option(help="Variant of the bundle, by name.")]
+Threads = Annotated[int | None, typer.Option(min=1, help="Most threads.")]
+Cache = Annotated[
+    Path | None, typer.Option(help="Folder of `realmnet prepare`; the user's by default.")
+]
+Json = Annotated[bool, typer.Option("--json", help="One JSON object.")]
+
+slot = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None)
+
+
+@slot.callback()
+def _slot() -> None:
+    """Install bundles on a device and let one answer only after its self-test passed here."""
+
+
+@slot.command()
+def install(
+    bundle: Annotated[Path, typer.Argument(help="Bundle to install.")],
+    store: Store,
+    json: Json = False,
+) -> None:
+    """Verify a bundle and copy it into a slot; `activate` makes it answer.
+
+    Exit code 6 where its version is below the highest that was ever active in the store.
+    """
+    installed = SlotStore(store).install(bundle)
+    if json:
+        print_json(msgspec.to_builtins(installed))
+    else:
+        print_renderable(facts_table({"installed": str(installed), "store": str(store)}))
+
+
+@slot.command()
+def activate(  # noqa: PLR0917 - the options of a command are all by name
+    store: Store,
+    engine: Engine = None,
+    variant: Variant = None,
+    threads: Threads = None,
+    cache: Cache = None,
+    json: Json = False,
+) -> None:
+    """Test the installed slot on this machine and let it answer.
+
+    With nothing newly installed, the active slot is tested again where its receipt no longer
+    holds. Exit code 4 where the test fails; the slot that answered then still does.
+    """
+    options = RunOptions(engine, variant, threads, cache)
+    _show(SlotStore(store).activate(options), json=json)
+
+
+@slot.command()
+def rollback(  # noqa: PLR0917 - the options of a command are all by name
+    store: Store,
+    engine: Engine = None,
+    variant: Variant = None,
+    threads: Threads = None,
+    cache: Cache = None,
+    json: Json = False,
+) -> None:
+    """Test the previous slot on this machine and let it answer again; the present one goes."""
+    options = RunOptions(engine, variant, threads, cache)
+    _show(SlotStore(store).rollback(options), json=json)
+
+
+@slot.command(name="list")
+def list_slots(store: Store, json: Json = False) -> None:
+    """List the slots, and what their receipts are worth as far as can be told without an engine."""
+    opened = SlotStore(store)
+    states, highest = opened.states(), opened.highest
+    if json:
+        print_json({"highest": highest, "slots": [_as_json(state) for state in states]})
+        return
+    facts: dict[str, str] = {
+        state.role: f"{state.slot}, self-test {state.receipt}" for state in states
+    }
+    print_renderable(facts_table({**facts, "highest version": highest or "none was active"}))
+
+
+def _show(proven: ProvenSlot, *, json: bool) -> None:
+    if json:
+        print_json(
+            {
+                "active": msgspec.to_builtins(proven.slot),
+                "receipt": msgspec.to_builtins(proven.receipt),
+            }
+        )
+    else:
+        print_renderable(facts_table({"active": str(proven.slot), **receipt_facts(proven.receipt)}))
+
+
+def _as_json(state: SlotState) -> dict[str, object]:
+    return {"role": state.role, **msgspec.to_builtins(state.slot), "receipt": state.receipt}
