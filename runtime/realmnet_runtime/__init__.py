@@ -28,6 +28,7 @@ from realmnet_runtime.prediction import Prediction
 from realmnet_runtime.predictor import Predictor
 from realmnet_runtime.preprocess import PreprocessSpec, preprocess
 from realmnet_runtime.selftest import SelfTestReport, run_selftest
+from realmnet_runtime.trust import Trust
 
 __all__ = [
     "PERIPHERAL",
@@ -55,6 +56,7 @@ __all__ = [
     "Reading",
     "RealmnetError",
     "SelfTestReport",
+    "Trust",
     "UnreadableImage",
     "UsageError",
     "__version__",

@@ -10,6 +10,7 @@ import typer
 
 from realmnet_runtime.cli.outputs import print_json
 from realmnet_runtime.cli.tables import facts_table, print_renderable
+from realmnet_runtime.cli.trust import AllowUnsigned, TrustedKeys, trust_of
 from realmnet_runtime.predictor import Predictor
 from realmnet_runtime.selftest import SelfTestReport, run_selftest
 
@@ -24,11 +25,18 @@ def selftest(  # noqa: PLR0917 - the options of a command are all by name
     cache: Annotated[
         Path | None, typer.Option(help="Folder of `realmnet prepare`; the user's by default.")
     ] = None,
+    trusted_key: TrustedKeys = None,
+    allow_unsigned: AllowUnsigned = False,
     json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
     """Run the golden cases on this machine, stage by stage. Exit code 4 where one deviates."""
     with Predictor.open(
-        bundle, engine=engine, threads=threads, variant=variant, cache=cache
+        bundle,
+        engine=engine,
+        threads=threads,
+        variant=variant,
+        cache=cache,
+        trust=trust_of(trusted_key, allow_unsigned=allow_unsigned),
     ) as predictor:
         report = run_selftest(predictor)
     if json:
