@@ -4,6 +4,7 @@ The names of `__all__` are the runtime's front door; engines load only when a bu
 """
 
 from realmnet_runtime._version import __version__
+from realmnet_runtime.audit import AuditLog
 from realmnet_runtime.backends import Backend, EngineFacts
 from realmnet_runtime.bundle import Bundle
 from realmnet_runtime.errors import (
@@ -33,6 +34,7 @@ from realmnet_runtime.trust import Trust
 __all__ = [
     "PERIPHERAL",
     "PSMM",
+    "AuditLog",
     "Backend",
     "BackendUnavailable",
     "Bundle",
