@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sys
 import time
@@ -11,10 +12,12 @@ from pathlib import Path
 from typing import Final
 
 from realmnet_runtime.errors import OutputError
+from realmnet_runtime.files import cannot_write
 
 LONGEST_WAIT_SECONDS: Final = 10.0
 
 _PAUSE_SECONDS: Final = 0.002
+_HELD: Final = frozenset({errno.EAGAIN, errno.EACCES, errno.EDEADLK})
 
 if sys.platform == "win32":
     import msvcrt
@@ -52,7 +55,7 @@ def locked(
         longest_wait: seconds after which another holder is complained of.
 
     Raises:
-        OutputError: another held it all that time.
+        OutputError: another held it all that time, or the file system has no locks.
     """
     end = time.monotonic() + longest_wait
     while True:
@@ -60,6 +63,8 @@ def locked(
             _take(descriptor)
             break
         except OSError as error:
+            if error.errno not in _HELD:
+                raise cannot_write(path, error) from error
             if time.monotonic() >= end:
                 raise OutputError(
                     f"cannot write '{path}': another process has held it for {longest_wait:.0f} s; "

@@ -33,6 +33,7 @@ from realmnet_runtime.files import cannot_write, sha256_of, sync_directory
 from realmnet_runtime.locks import locked
 from realmnet_runtime.prediction import Prediction
 
+_LARGEST_HEADER_BYTES: Final = 512
 _FIRST_LOOK_BYTES: Final = 1 << 15
 _LAST_LOOK_BYTES: Final = 1 << 24
 _DIGEST: Final = re.compile("[0-9a-f]{64}")
@@ -244,8 +245,10 @@ def _read_all(descriptor: int, start: int, size: int) -> bytes:
 
 
 def _is_torn_header(data: bytes) -> bool:
+    if len(data) > _LARGEST_HEADER_BYTES or b"\n" in data:
+        return False
     begins = data.startswith(HEADER_BEGINS) or HEADER_BEGINS.startswith(data)
-    return b"\n" not in data and (begins or not data.strip(b"\0"))
+    return begins or not data.strip(b"\0")
 
 
 def _last_record(data: bytes, path: Path, *, whole: bool) -> _End | None:

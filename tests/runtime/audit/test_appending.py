@@ -144,6 +144,7 @@ def test_a_torn_header_is_written_again(log_bytes: bytes, write_log: Write) -> N
         b"\n",
         b"\x1e\n",
         b"x" * (1 << 20),
+        bytes(1 << 20),
     ],
 )
 def test_a_file_that_is_no_log_is_left_alone(content: bytes, write_log: Write) -> None:
@@ -200,6 +201,15 @@ def test_a_log_held_too_long_is_an_error_and_not_a_hang(tmp_path: Path) -> None:
         assert time.monotonic() - begin >= 0.05
     with path.open("r+b") as two, locked(two.fileno(), path, longest_wait=0.0):
         pass
+    with pytest.raises(OutputError, match="cannot write"), locked(closed_descriptor(path), path):
+        pytest.fail("a closed file was locked")
+
+
+def closed_descriptor(path: Path) -> int:
+    """A descriptor that no file has any more: an error that waiting does not mend."""
+    descriptor = os.open(path, os.O_RDWR)
+    os.close(descriptor)
+    return descriptor
 
 
 FULL = """
