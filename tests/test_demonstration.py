@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from realmnet_benchmarks import DEMONSTRATION_BUNDLE
+from realmnet_benchmarks import DEMONSTRATION_BUNDLE, DEMONSTRATION_BUNDLE_SHA256
 from realmnet_runtime import Bundle, Predictor
 from realmnet_runtime.backends import installed_engines
 from realmnet_runtime.default_bundle import find_default_bundle
 from realmnet_runtime.manifest import Evidence
 from realmnet_runtime.selftest import run_selftest
+from realmnet_runtime.trust import Trust
 
 NOTICE = "trained on synthetic phantoms: demonstrates the pipeline, diagnoses nothing"
 EXAMPLE = Path(__file__).resolve().parent.parent / "examples" / "phantom.jpg"
@@ -30,6 +31,14 @@ def figures(bundle: Bundle, table: str) -> dict[str, Evidence]:
 def test_it_is_the_default_and_at_most_eight_megabytes() -> None:
     assert find_default_bundle() == DEMONSTRATION_BUNDLE
     assert DEMONSTRATION_BUNDLE.stat().st_size <= 8_000_000
+
+
+def test_its_package_vouches_for_it_wherever_it_lies(bundle: Bundle, tmp_path: Path) -> None:
+    assert bundle.digest == DEMONSTRATION_BUNDLE_SHA256
+    copy = tmp_path / "copy.realmnet"
+    copy.write_bytes(DEMONSTRATION_BUNDLE.read_bytes())
+    with Bundle.open(copy, trust=Trust(unsigned="refuse")) as opened:
+        assert opened.standing.by == "package"
 
 
 def test_it_says_what_it_was_trained_and_measured_on(bundle: Bundle) -> None:

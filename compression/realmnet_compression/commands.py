@@ -1,4 +1,4 @@
-"""`realmnet export`, `quantise`, `release` and `bundle`."""
+"""`realmnet export`, `quantise` and `release`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from realmnet_compression.releasing.release import (
     quantiser_pictures,
 )
 from realmnet_compression.releasing.release import release as release_bundle
-from realmnet_runtime.bundle import Bundle
+from realmnet_runtime.cli.bundle import bundle  # noqa: F401 - the verb's place until now
 from realmnet_runtime.cli.outputs import require_writable_file
 from realmnet_runtime.errors import ConfigurationError
 from realmnet_training.checkpoint import load_checkpoint
@@ -118,28 +118,6 @@ def release(
     require_writable_file(out)
     report = release_bundle(load_recipe(recipe), checkpoint, data, out, cache=cache)
     typer.echo(_as_json(report) if as_json else _released(report))
-
-
-bundle = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None)
-
-
-@bundle.callback()
-def _bundle() -> None:
-    """Inspect and verify bundles."""
-
-
-@bundle.command()
-def verify(path: Annotated[Path, typer.Argument(metavar="BUNDLE")]) -> None:
-    """Check every byte of a bundle against its manifest and print its digest."""
-    with Bundle.open(path) as opened:
-        typer.echo(f"{opened.digest}  {path}")
-
-
-@bundle.command()
-def inspect(path: Annotated[Path, typer.Argument(metavar="BUNDLE")]) -> None:
-    """Print a bundle's manifest, as it is stored, after checking every byte."""
-    with Bundle.open(path) as opened:
-        typer.echo(opened.raw_manifest.decode(), nl=False)
 
 
 def _as_json(report: object) -> str:

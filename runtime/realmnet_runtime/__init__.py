@@ -4,6 +4,7 @@ The names of `__all__` are the runtime's front door; engines load only when a bu
 """
 
 from realmnet_runtime._version import __version__
+from realmnet_runtime.audit import AuditLog
 from realmnet_runtime.backends import Backend, EngineFacts
 from realmnet_runtime.bundle import Bundle
 from realmnet_runtime.errors import (
@@ -30,10 +31,12 @@ from realmnet_runtime.preprocess import PreprocessSpec, preprocess
 from realmnet_runtime.receipt import Receipt
 from realmnet_runtime.selftest import SelfTestReport, run_selftest
 from realmnet_runtime.slots import SlotStore
+from realmnet_runtime.trust import Trust
 
 __all__ = [
     "PERIPHERAL",
     "PSMM",
+    "AuditLog",
     "Backend",
     "BackendUnavailable",
     "Bundle",
@@ -59,6 +62,7 @@ __all__ = [
     "Receipt",
     "SelfTestReport",
     "SlotStore",
+    "Trust",
     "UnreadableImage",
     "UsageError",
     "__version__",

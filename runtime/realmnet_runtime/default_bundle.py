@@ -1,15 +1,22 @@
-"""The bundle that is used where none is named: exactly one entry point may offer it."""
+"""The bundle that is used where none is named: exactly one entry point may offer it.
+
+An entry point of the group `realmnet.bundles` names an attribute that holds the bundle's path.
+Beside it the module may state the bundle's digest, under the attribute's name and `_SHA256`: who
+installed the package trusts it, so a bundle of that digest needs no signature, wherever it lies.
+"""
 
 from __future__ import annotations
 
 import os
-from importlib.metadata import entry_points
+import sys
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Final
 
 from realmnet_runtime.errors import MissingPath, UsageError
 
 GROUP: Final = "realmnet.bundles"
+DIGEST_SUFFIX: Final = "_SHA256"
 
 
 def find_default_bundle() -> Path:
@@ -52,3 +59,20 @@ def find_default_bundle() -> Path:
             f"one with --bundle"
         )
     return path
+
+
+def offered_digests() -> frozenset[str]:
+    """Digests that installed packages carry for the bundles they offer, 64 hex digits each.
+
+    A package that cannot be loaded offers none.
+    """
+    return frozenset(filter(None, map(_carried_digest, entry_points(group=GROUP))))
+
+
+def _carried_digest(offer: EntryPoint) -> str | None:
+    try:
+        offer.load()
+    except (ImportError, AttributeError):
+        return None
+    digest = getattr(sys.modules[offer.module], f"{offer.attr}{DIGEST_SUFFIX}", None)
+    return digest if isinstance(digest, str) else None

@@ -40,6 +40,7 @@ def request_of(bundle: Bundle, variant: Variant, threads: int) -> EngineRequest:
         threads=threads,
         size=bundle.manifest.preprocess.size,
         labels=len(bundle.manifest.labels),
+        in_memory=bundle.path is None,
     )
 
 
@@ -70,9 +71,14 @@ def load_variant(bundle: Bundle, variant: Variant, threads: int, cache: Path | N
         BackendUnavailable: the engine is absent.
         IntegrityError: the bundle is not the one that was released.
         IncompatibleError: bundle, engine and CPU do not fit together.
+        UsageError: a cache was named for a bundle in memory.
     """
     request = request_of(bundle, variant, threads)
-    if variant.engine not in PREPARERS:
+    if bundle.path is None:
+        if cache is not None:
+            raise no_cache()
+        how = "compiled now: a bundle in memory keeps nothing on the disk"
+    elif variant.engine not in PREPARERS:
         how = f"compiled now: {variant.engine} keeps nothing"
     else:
         try:
@@ -87,6 +93,14 @@ def load_variant(bundle: Bundle, variant: Variant, threads: int, cache: Path | N
     model, weights = bundle.read_model(variant)
     backend = open_backend(variant.engine, model, request, variant.oldest_engine, weights)
     return Loaded(backend, how)
+
+
+def no_cache() -> UsageError:
+    """The error for keeping what was compiled of a bundle that may lie encrypted on the disk."""
+    return UsageError(
+        "a bundle in memory has no cache, which would hold its model in plain; open it without "
+        "one, or prepare the bundle from its path"
+    )
 
 
 def restore_verified(

@@ -6,74 +6,114 @@ need be deleted. `flock` where there is one, the locks of the C runtime on Windo
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 from realmnet_runtime.errors import OutputError
 from realmnet_runtime.files import cannot_write
 
+LONGEST_WAIT_S: Final = 10.0
+
+_PAUSE_S: Final = 0.002
+_HELD: Final = frozenset({errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES, errno.EDEADLK})
+
 if sys.platform == "win32":
     import msvcrt
 
-    def _try_to_lock(descriptor: int) -> None:
+    # Windows keeps others from reading what is locked: a byte where no file of ours reaches.
+    _BEYOND: Final = 1 << 40
+
+    def _take(descriptor: int) -> None:
+        os.lseek(descriptor, _BEYOND, os.SEEK_SET)
         msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+
+    def _let_go(descriptor: int) -> None:
+        os.lseek(descriptor, _BEYOND, os.SEEK_SET)
+        msvcrt.locking(descriptor, msvcrt.LK_UNLCK, 1)
 
 else:
     import fcntl
 
-    def _try_to_lock(descriptor: int) -> None:
+    def _take(descriptor: int) -> None:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
+    def _let_go(descriptor: int) -> None:
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
 
-_HELD: Final = frozenset({errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES, errno.EDEADLK})
-_PAUSE_S: Final = 0.05
+
+def try_lock(descriptor: int) -> bool:
+    """Take the lock of an open file if nobody has it; whether it was taken.
+
+    Closing the file lets go of it.
+
+    Raises:
+        OSError: the file system has no locks.
+    """
+    try:
+        _take(descriptor)
+    except OSError as error:
+        if error.errno in _HELD:
+            return False
+        raise
+    return True
 
 
-@contextmanager
+@contextlib.contextmanager
+def locked(descriptor: int, path: Path, wait_s: float = LONGEST_WAIT_S) -> Iterator[None]:
+    """Hold the lock of an open file, against other processes and other openings in this one.
+
+    Args:
+        descriptor: of the file, open for writing; its position may change.
+        path: of the file, for the error.
+        wait_s: seconds to wait for another holder, by a clock that is never set; 0 tries once.
+
+    Raises:
+        OutputError: another held it all that time, or the file system has no locks.
+    """
+    end = time.monotonic() + wait_s
+    while not _is_now_ours(descriptor, path):
+        if time.monotonic() >= end:
+            raise OutputError(
+                f"'{path}' is held by another process, which did not let go within {wait_s:g} s; "
+                f"nothing was changed: wait for it, or end it, and try again"
+            )
+        time.sleep(_PAUSE_S)
+    try:
+        yield
+    finally:
+        _let_go(descriptor)
+
+
+@contextlib.contextmanager
 def exclusive(path: Path, *, wait_s: float) -> Iterator[None]:
     """Hold the lock of a file, which is made where it is not there and stays afterwards.
 
     Args:
         path: the file; nothing is written to it.
-        wait_s: seconds to wait for another holder, by a clock that is never set; 0 tries once.
+        wait_s: as `locked`.
 
     Raises:
-        OutputError: another process, or another thread of this one, kept it for so long, or the
-            file cannot be made or locked.
+        OutputError: as `locked`, or the file cannot be made.
     """
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     except OSError as error:
         raise cannot_write(path, error) from error
     try:
-        _wait_for(descriptor, path, wait_s)
-        yield
+        with locked(descriptor, path, wait_s):
+            yield
     finally:
         os.close(descriptor)
 
 
-def _wait_for(descriptor: int, path: Path, wait_s: float) -> None:
-    end = time.monotonic() + wait_s
-    while not _is_now_ours(descriptor, path):
-        if time.monotonic() >= end:
-            raise OutputError(
-                f"'{path}' is held by another command, which did not end within {wait_s:g} s; "
-                f"nothing was changed: wait for it, or end it, and try again"
-            )
-        time.sleep(_PAUSE_S)
-
-
 def _is_now_ours(descriptor: int, path: Path) -> bool:
     try:
-        _try_to_lock(descriptor)
+        return try_lock(descriptor)
     except OSError as error:
-        if error.errno in _HELD:
-            return False
         raise cannot_write(path, error) from error
-    return True

@@ -26,6 +26,7 @@ from realmnet_runtime.suggestions import nearest
 SCHEMA_VERSION: Final = 1
 MANIFEST_NAME: Final = "manifest.json"
 MANIFEST_DIGEST_NAME: Final = "manifest.sha256"
+SIGNATURE_NAME: Final = "manifest.sig"
 LARGEST_MANIFEST_BYTES: Final = 8 << 20
 IR_SUFFIX: Final = ".xml"
 
@@ -48,7 +49,7 @@ class Artifact(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ConfigurationError(
                 f"artifact path {self.path!a} {fault}; use a relative one such as 'models/a.onnx'"
             )
-        if self.path.lower() in {MANIFEST_NAME, MANIFEST_DIGEST_NAME}:
+        if self.path.lower() in {MANIFEST_NAME, MANIFEST_DIGEST_NAME, SIGNATURE_NAME}:
             raise ConfigurationError(
                 f"artifact path '{self.path}' is the manifest's; choose another"
             )

@@ -47,6 +47,7 @@ class Prediction:
         threads: the engine's, as read back.
         chosen_because: why this variant and engine.
         notice: the statement the model carries; show it with every answer.
+        answered_at: when, in UTC, ISO 8601 with milliseconds, by this machine's clock.
     """
 
     probabilities: Mapping[str, float]
@@ -72,6 +73,7 @@ class Prediction:
     threads: int
     chosen_because: str
     notice: str
+    answered_at: str
 
     @cached_property
     def field_of_view(self) -> FieldOfView:
@@ -105,5 +107,6 @@ class Prediction:
             "threads": self.threads,
             "chosen_because": self.chosen_because,
             "notice": self.notice,
+            "time": self.answered_at,
             "error": None,
         }

@@ -20,7 +20,8 @@ from realmnet_runtime.backends import (
     default_threads,
     installed_engines,
 )
-from realmnet_runtime.bundle import Bundle
+from realmnet_runtime.bundle import Bundle, BundleSource
+from realmnet_runtime.clock import utc_now
 from realmnet_runtime.cpu import instruction_sets
 from realmnet_runtime.decision import calibrated_probabilities, findings_of
 from realmnet_runtime.default_bundle import find_default_bundle
@@ -33,6 +34,7 @@ from realmnet_runtime.prediction import Prediction
 from realmnet_runtime.preprocess import PreprocessSpec, prepare, to_tensor
 from realmnet_runtime.quality import require_colour
 from realmnet_runtime.selection import AUTO, Choice, choose_variant
+from realmnet_runtime.trust import DEFAULT_TRUST, Trust
 
 
 @final
@@ -62,18 +64,19 @@ class Predictor:
     @classmethod
     def open(
         cls,
-        bundle: str | os.PathLike[str] | Bundle | None = None,
+        bundle: BundleSource | Bundle | None = None,
         *,
         engine: str = AUTO,
         threads: int | None = None,
         variant: str | None = None,
         cache: str | os.PathLike[str] | None = None,
+        trust: Trust | None = None,
     ) -> Predictor:
         """Open a bundle, choose a variant for this machine and load it.
 
         Args:
-            bundle: path or open bundle; None takes the installed default. An open bundle stays the
-                caller's to close.
+            bundle: path, zip in memory (see `Bundle.open`) or open bundle; None takes the
+                installed default. An open bundle stays the caller's to close.
             engine: `auto`, `openvino` or `onnxruntime`; `auto` is openvino, then onnxruntime.
             threads: most threads the engine computes with; by default the physical cores this
                 process may use, at most 4.
@@ -82,18 +85,21 @@ class Predictor:
             cache: folder of what `realmnet prepare` compiled; by default the user's. What is
                 there for this bundle, engine, processor and number of threads, and sound, is
                 loaded; else the model is compiled now: `facts.prepared` and `loaded_how` say which.
+            trust: whose bundles are opened; by default as `Bundle.open`.
 
         Raises:
             MissingPath: no bundle there, or none named and none installed.
-            UsageError: unknown engine or variant, or fewer than one thread.
+            UsageError: unknown engine or variant, fewer than one thread, a cache for a bundle in
+                memory, or a trust for one that is open already.
             BackendUnavailable: the engine asked for, or all the bundle's, are absent.
-            IntegrityError: the bundle is not the one that was released.
+            IntegrityError: the bundle is not the one that was released, or not of those who are
+                trusted.
             IncompatibleError: bundle, engine and CPU do not fit together.
         """
         if threads is not None and threads < 1:
             raise UsageError(f"threads {threads}; 1 or more are needed")
         owns_bundle = not isinstance(bundle, Bundle)
-        opened = bundle if isinstance(bundle, Bundle) else _open_bundle(bundle)
+        opened = _open_bundle(bundle, trust)
         try:
             choice = choose_variant(
                 opened.manifest.variants,
@@ -222,6 +228,7 @@ class Predictor:
             threads=facts.threads,
             chosen_because=self.chosen_because,
             notice=model.notice,
+            answered_at=utc_now(),
         )
         return prediction, tensor
 
@@ -259,8 +266,15 @@ def _timed(timings: dict[str, float], stage: str) -> Iterator[None]:
     timings[stage] = (time.perf_counter_ns() - begin) / 1e6
 
 
-def _open_bundle(path: str | os.PathLike[str] | None) -> Bundle:
-    return Bundle.open(find_default_bundle() if path is None else Path(path))
+def _open_bundle(source: BundleSource | Bundle | None, trust: Trust | None) -> Bundle:
+    if isinstance(source, Bundle):
+        if trust is not None:
+            raise UsageError("an open bundle was judged when it was opened; give the trust there")
+        return source
+    return Bundle.open(
+        find_default_bundle() if source is None else source,
+        trust=DEFAULT_TRUST if trust is None else trust,
+    )
 
 
 def _aperture(decoded: DecodedImage, spec: PreprocessSpec) -> FieldOfView:

@@ -22,7 +22,7 @@ from realmnet_runtime.backends import (
 from realmnet_runtime.bundle import Bundle
 from realmnet_runtime.cpu import instruction_sets
 from realmnet_runtime.errors import GateFailed, IncompatibleError, IntegrityError
-from realmnet_runtime.loading import key_of, request_of, restore_verified
+from realmnet_runtime.loading import key_of, no_cache, request_of, restore_verified
 from realmnet_runtime.manifest import Variant
 from realmnet_runtime.prepared import PreparedStore
 from realmnet_runtime.selection import AUTO, runs_on
@@ -73,13 +73,16 @@ def prepare_bundle(
         One answer for each variant of the engine, in the manifest's order.
 
     Raises:
-        UsageError: no such engine, or one that compiles nothing that can be kept.
+        UsageError: no such engine, one that compiles nothing that can be kept, or a bundle in
+            memory.
         BackendUnavailable: the engine asked for is absent.
         IncompatibleError: bundle, engine and CPU do not fit together.
         IntegrityError: the bundle changed, or others may enter the folder.
         GateFailed: a compiled form answers otherwise than its model; it is not kept.
         OutputError: a file could not be written.
     """
+    if bundle.path is None:
+        raise no_cache()
     if engine != AUTO:
         load_preparer(known_engine(engine))
     store = PreparedStore(folder)

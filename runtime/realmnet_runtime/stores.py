@@ -1,5 +1,7 @@
 """Where a bundle's files lie: a directory or a zip, listed and found safe before any is read.
 
+A zip may be a file or lie in memory, as decryption leaves it; nothing is unpacked to the disk.
+
 The zip reader takes less than the format allows, because every liberty is a way to be attacked:
 one volume, no zip64, no comment, nothing before the first entry, only plain files, stored or
 deflated, with names from `files.path_fault`, and sizes within the limits below.
@@ -7,6 +9,7 @@ deflated, with names from `files.path_fault`, and sizes within the limits below.
 
 from __future__ import annotations
 
+import io
 import os
 import stat
 import struct
@@ -14,9 +17,9 @@ import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO, Final, Protocol
+from typing import BinaryIO, Final, Protocol, cast
 
-from realmnet_runtime.errors import IntegrityError, MissingPath
+from realmnet_runtime.errors import IntegrityError, MissingPath, UsageError
 from realmnet_runtime.files import CHUNK_BYTES, path_fault
 from realmnet_runtime.manifest import MANIFEST_NAME
 
@@ -24,6 +27,8 @@ MOST_FILES: Final = 1024
 LARGEST_FILE_BYTES: Final = 512 << 20
 LARGEST_BUNDLE_BYTES: Final = 1 << 30
 GREATEST_COMPRESSION_RATIO: Final = 100
+IN_MEMORY: Final = "in memory"
+"""What a bundle without a path is called in errors."""
 
 _END_RECORD: Final = struct.Struct("<4s4H2LH")
 _ZIP64_LOCATOR_BYTES: Final = 20
@@ -42,9 +47,15 @@ _UNREADABLE: Final = (
 
 
 class Store(Protocol):
-    """The files under a bundle's path; `sizes` are in bytes, by relative POSIX path."""
+    """The files of a bundle.
+
+    Attributes:
+        sizes: in bytes, by relative POSIX path.
+        compressed: whether any of them is stored deflated.
+    """
 
     sizes: dict[str, int]
+    compressed: bool
 
     def chunks(self, name: str, most: int = CHUNK_BYTES) -> Iterator[bytes]:
         """The content of one listed file in pieces of at most so many bytes.
@@ -60,7 +71,7 @@ class Store(Protocol):
 
 
 def open_store(path: Path) -> Store:
-    """Open a directory or a zip and check its listing.
+    """Open a directory or a zip at a path and check its listing.
 
     Raises:
         MissingPath: there is nothing at the path.
@@ -76,18 +87,46 @@ def open_store(path: Path) -> Store:
         raise refusal(path, f"it cannot be read ({error})") from error
     if stat.S_ISDIR(mode):
         return DirectoryStore(path)
-    if stat.S_ISREG(mode):
-        return ZipStore(path)
-    raise refusal(path, "it is neither a directory nor a file")
+    if not stat.S_ISREG(mode):
+        raise refusal(path, "it is neither a directory nor a file")
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        raise refusal(path, f"it cannot be read ({error.strerror})") from error
+    return ZipStore(file, path, owned=True)
 
 
-def refusal(path: Path, fault: str) -> IntegrityError:
+def open_memory(source: object) -> Store:
+    """Open a zip given as bytes or as a binary file, which stays the caller's, and check it.
+
+    Raises:
+        UsageError: it is neither, or the file cannot be read at any position.
+        IntegrityError: it is no zip, or it is unsafe.
+    """
+    if isinstance(source, bytes | bytearray | memoryview):
+        return ZipStore(io.BytesIO(source), IN_MEMORY, owned=True)
+    if isinstance(source, io.TextIOBase) or not all(
+        hasattr(source, verb) for verb in ("read", "seek", "seekable")
+    ):
+        raise UsageError(
+            f"bundle of type {type(source).__name__}; give a path, the bytes of a zip or a binary "
+            f"file"
+        )
+    file = cast("BinaryIO", source)
+    if not file.seekable():
+        raise UsageError("bundle in a stream that cannot seek; read it and give its bytes")
+    return ZipStore(file, IN_MEMORY, owned=False)
+
+
+def refusal(name: Path | str, fault: str) -> IntegrityError:
     """The error for a bundle that cannot be trusted."""
-    return IntegrityError(f"bundle '{path}' is refused: {fault}; fetch it again from its source")
+    return IntegrityError(f"bundle '{name}' is refused: {fault}; fetch it again from its source")
 
 
 class DirectoryStore:
     """A directory tree of plain files; links and special files are refused."""
+
+    compressed = False
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -134,30 +173,35 @@ class DirectoryStore:
 
 
 class ZipStore:
-    """A zip kept open, so that a file renamed over it does not change what is read."""
+    """A zip kept open, so that a file renamed over it does not change what is read.
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    Args:
+        file: binary, read at any position.
+        name: of the bundle in errors.
+        owned: whether the file is closed with the store.
+    """
+
+    def __init__(self, file: BinaryIO, name: Path | str, *, owned: bool) -> None:
+        self._name = name
+        self._file = file
+        self._owned = owned
         try:
-            self._file = path.open("rb")
-        except OSError as error:
-            raise refusal(path, f"it cannot be read ({error.strerror})") from error
-        try:
-            count = self._count_entries(self._file)
-            self._zip = zipfile.ZipFile(self._file)
+            count = self._count_entries(file)
+            self._zip = zipfile.ZipFile(file)
             infos = self._zip.infolist()
             if len(infos) != count:
-                raise refusal(path, "its directory contradicts itself")
+                raise refusal(name, "its directory contradicts itself")
             for info in infos:
                 if fault := _entry_fault(info):
-                    raise refusal(path, f"entry {info.orig_filename!a} {fault}")
+                    raise refusal(name, f"entry {info.orig_filename!a} {fault}")
             entries = [(info.filename, info.file_size) for info in infos]
-            self.sizes = _checked_sizes(path, entries)
+            self.sizes = _checked_sizes(name, entries)
+            self.compressed = any(info.compress_type != zipfile.ZIP_STORED for info in infos)
         except _UNREADABLE as error:
-            self._file.close()
-            raise refusal(path, f"its zip directory cannot be read ({error})") from error
+            self._release()
+            raise refusal(name, f"its zip directory cannot be read ({error})") from error
         except IntegrityError:
-            self._file.close()
+            self._release()
             raise
 
     def _count_entries(self, file: BinaryIO) -> int:
@@ -169,18 +213,18 @@ class ZipStore:
         file.seek(0)
         head = file.read(4)
         if head != b"PK\x03\x04" or len(tail) < tail_bytes:
-            raise refusal(self._path, "it is not a zip archive")
+            raise refusal(self._name, "it is not a zip archive")
         signature, disk, first_disk, here, count, directory_bytes, offset, comment_bytes = (
             _END_RECORD.unpack(tail[_ZIP64_LOCATOR_BYTES:])
         )
         if signature != b"PK\x05\x06":
-            raise refusal(self._path, "its zip archive is cut short or has bytes after its end")
+            raise refusal(self._name, "its zip archive is cut short or has bytes after its end")
         if (disk, first_disk, here, comment_bytes) != (0, 0, count, 0):
-            raise refusal(self._path, "its zip archive has several volumes or a comment")
+            raise refusal(self._name, "its zip archive has several volumes or a comment")
         if tail.startswith(b"PK\x06\x07") or count > MOST_FILES:
-            raise refusal(self._path, f"it holds more than {MOST_FILES} entries or is a zip64")
+            raise refusal(self._name, f"it holds more than {MOST_FILES} entries or is a zip64")
         if offset + directory_bytes + _END_RECORD.size != size:
-            raise refusal(self._path, "its zip archive has bytes that belong to no entry")
+            raise refusal(self._name, "its zip archive has bytes that belong to no entry")
         return int(count)
 
     def chunks(self, name: str, most: int = CHUNK_BYTES) -> Iterator[bytes]:
@@ -190,12 +234,16 @@ class ZipStore:
                 while chunk := file.read(most):
                     yield chunk
         except _UNREADABLE as error:
-            raise refusal(self._path, f"'{name}' cannot be unpacked ({error})") from error
+            raise refusal(self._name, f"'{name}' cannot be unpacked ({error})") from error
 
     def close(self) -> None:
         """Close the zip; reading afterwards is refused."""
         self._zip.close()
-        self._file.close()
+        self._release()
+
+    def _release(self) -> None:
+        if self._owned:
+            self._file.close()
 
 
 def _entry_fault(info: zipfile.ZipInfo) -> str | None:
@@ -230,7 +278,7 @@ def _has_odd_flags(info: zipfile.ZipInfo) -> bool:
     return bool(info.flag_bits & ~(_DEFLATE_LEVEL_AND_UTF8_NAME | _ENCRYPTED))
 
 
-def _checked_sizes(path: Path, entries: Iterable[tuple[str, int]]) -> dict[str, int]:
+def _checked_sizes(path: Path | str, entries: Iterable[tuple[str, int]]) -> dict[str, int]:
     sizes: dict[str, int] = {}
     folded: set[str] = set()
     for name, size in entries:

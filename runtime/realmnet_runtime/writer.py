@@ -31,6 +31,7 @@ from realmnet_runtime.manifest import (
     MANIFEST_DIGEST_NAME,
     MANIFEST_NAME,
     SCHEMA_VERSION,
+    SIGNATURE_NAME,
     Artifact,
     Evidence,
     GoldenCase,
@@ -42,6 +43,7 @@ from realmnet_runtime.manifest import (
     encode_manifest,
 )
 from realmnet_runtime.preprocess import PreprocessSpec
+from realmnet_runtime.signature import Signature
 from realmnet_runtime.stores import (
     GREATEST_COMPRESSION_RATIO,
     LARGEST_BUNDLE_BYTES,
@@ -50,6 +52,7 @@ from realmnet_runtime.stores import (
 )
 from realmnet_runtime.structs import decode_json
 from realmnet_runtime.suggestions import nearest
+from realmnet_runtime.trust import ANY_BUNDLE
 
 SUFFIX: Final = ".realmnet"
 
@@ -72,7 +75,7 @@ def write_bundle(
     evidence: Iterable[Evidence] = (),
     compressed: bool = False,
 ) -> Path:
-    """Write a bundle and open it before it takes its place; an existing bundle is replaced.
+    """Write an unsigned bundle and open it before it takes its place; what was there is replaced.
 
     Args:
         path: ends in `.realmnet` for a zip; any other name makes a directory. A directory that is
@@ -108,11 +111,25 @@ def write_bundle(
         evidence=evidence,
     )
     content = {name: _reader(source) for name, source in files.items()}
-    return _write(Path(path), encode_manifest(manifest), manifest, content, compressed=compressed)
+    return _write(
+        Path(path), encode_manifest(manifest), manifest, content, None, compressed=compressed
+    )
 
 
-def copy_bundle(bundle: Bundle, path: str | Path, *, compressed: bool = False) -> Path:
+def copy_bundle(
+    bundle: Bundle,
+    path: str | Path,
+    *,
+    compressed: bool = False,
+    signature: Signature | None = None,
+) -> Path:
     """Write an open bundle again, as zip or directory by the path's name; its digest stays.
+
+    Args:
+        bundle: open.
+        path: as for `write_bundle`.
+        compressed: as for `write_bundle`.
+        signature: of its manifest; by default the one it has, if any.
 
     Raises:
         IntegrityError: the bundle changed since it was opened.
@@ -120,8 +137,14 @@ def copy_bundle(bundle: Bundle, path: str | Path, *, compressed: bool = False) -
     """
     names = [artifact.path for artifact in bundle.manifest.artifacts]
     content = {name: _bundled(bundle, name) for name in names}
-    raw = bundle.raw_manifest
-    return _write(Path(path), raw, bundle.manifest, content, compressed=compressed)
+    return _write(
+        Path(path),
+        bundle.raw_manifest,
+        bundle.manifest,
+        content,
+        signature or bundle.signature,
+        compressed=compressed,
+    )
 
 
 def build_manifest(
@@ -198,11 +221,9 @@ def _unreadable(source: Path, error: OSError) -> MissingPath:
 
 
 def _require_within_limits(sizes: Mapping[str, int]) -> None:
-    # Two names are the manifest's own.
-    if len(sizes) > MOST_FILES - 2:
-        raise ConfigurationError(
-            f"bundle would hold {len(sizes)} files; {MOST_FILES - 2} are allowed"
-        )
+    most = MOST_FILES - len((MANIFEST_NAME, MANIFEST_DIGEST_NAME, SIGNATURE_NAME))
+    if len(sizes) > most:
+        raise ConfigurationError(f"bundle would hold {len(sizes)} files; {most} are allowed")
     for name, size in sizes.items():
         if size > LARGEST_FILE_BYTES:
             raise ConfigurationError(
@@ -233,12 +254,20 @@ def _bundled(bundle: Bundle, name: str) -> Callable[[], bytes]:
 
 
 def _write(
-    path: Path, raw_manifest: bytes, manifest: Manifest, content: Content, *, compressed: bool
+    path: Path,
+    raw_manifest: bytes,
+    manifest: Manifest,
+    content: Content,
+    signature: Signature | None,
+    *,
+    compressed: bool,
 ) -> Path:
     checked: dict[str, Callable[[], bytes]] = {
         MANIFEST_NAME: _reader(raw_manifest),
         MANIFEST_DIGEST_NAME: _reader(digest_line(raw_manifest)),
     }
+    if signature is not None:
+        checked[SIGNATURE_NAME] = _reader(signature.line())
     for artifact in manifest.artifacts:
         checked[artifact.path] = _unchanged(artifact, content[artifact.path])
     if path.suffix == SUFFIX:
@@ -272,7 +301,7 @@ def _write_zip(file: BinaryIO, content: Content, *, compressed: bool) -> None:
             method = zipfile.ZIP_DEFLATED if deflate else zipfile.ZIP_STORED
             archive.writestr(entry, data, compress_type=method, compresslevel=9)
     file.flush()
-    Bundle.open(file.name).close()
+    Bundle.open(file.name, trust=ANY_BUNDLE).close()
 
 
 def _gains_within_limit(data: bytes) -> bool:
@@ -292,7 +321,7 @@ def _write_directory(path: Path, content: Content) -> None:
                 file = temporary / name
                 file.parent.mkdir(parents=True, exist_ok=True)
                 write_atomically(file, content[name]())
-            Bundle.open(temporary).close()
+            Bundle.open(temporary, trust=ANY_BUNDLE).close()
             _swap(temporary, target)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)

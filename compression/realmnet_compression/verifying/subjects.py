@@ -27,6 +27,7 @@ from realmnet_runtime.manifest import (
     Variant,
 )
 from realmnet_runtime.preprocess import PreprocessSpec
+from realmnet_runtime.trust import ANY_BUNDLE
 from realmnet_runtime.writer import SUFFIX
 from realmnet_training.checkpoint import load_checkpoint
 
@@ -167,7 +168,7 @@ def _of_ir(path: Path, threads: int) -> Subject:
 
 
 def _of_bundle(path: Path, name: str, threads: int) -> Subject:
-    with Bundle.open(path) as bundle:
+    with Bundle.open(path, trust=ANY_BUNDLE) as bundle:
         manifest = bundle.manifest
         variant: Variant = manifest.variant(name) if name else manifest.variants[0]
         content = [bundle.read(name) for name in variant.files]

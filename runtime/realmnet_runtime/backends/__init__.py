@@ -17,7 +17,7 @@ from realmnet_runtime.backends._contract import (
     Preparer,
     version_key,
 )
-from realmnet_runtime.backends._telemetry import silence_openvino
+from realmnet_runtime.backends._telemetry import silence_onnxruntime, silence_openvino
 from realmnet_runtime.backends._threads import default_threads
 from realmnet_runtime.errors import BackendUnavailable, IncompatibleError, UsageError
 from realmnet_runtime.manifest import Engine
@@ -40,6 +40,7 @@ __all__ = [
     "open_backend",
     "require_new_enough",
     "restore_backend",
+    "silence_onnxruntime",
     "silence_openvino",
 ]
 
@@ -153,6 +154,7 @@ def _import(name: str, target: str) -> Callable[..., object]:
     if importlib.util.find_spec(entry.module) is None:
         raise BackendUnavailable(f"engine '{name}' is not installed; {entry.cure}")
     silence_openvino()
+    silence_onnxruntime()
     try:
         found = _named(target)
         importlib.import_module(entry.module)

@@ -27,12 +27,14 @@ class EngineRequest(msgspec.Struct, frozen=True):
         threads: most threads the engine may compute with, 1 or more.
         size: side of the square input, pixels.
         labels: number of labels the model must answer.
+        in_memory: whether nothing of the model may reach a disk, not even its nodes' names.
     """
 
     precision: Precision
     threads: int
     size: int
     labels: int
+    in_memory: bool = False
 
 
 class EngineFacts(msgspec.Struct, frozen=True):

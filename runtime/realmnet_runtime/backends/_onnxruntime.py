@@ -71,11 +71,12 @@ class OnnxRuntimeBackend:
 
     def __init__(self, model: bytes, request: EngineRequest, weights: bytes = b"") -> None:
         refuse_weights("onnxruntime", weights)
-        # A no-op on Linux wheels, a switch on Windows ones: nothing leaves the device.
+        # For Windows wheels, and where the program imported it before it could be silenced.
         onnxruntime.disable_telemetry_events()
         self._size = request.size
         with contextlib.ExitStack() as stack:
-            folder = _temporary_folder(stack)
+            # A profile names the model's nodes: of one that may not reach a disk there is none.
+            folder = None if request.in_memory else _temporary_folder(stack)
             session = _open_session(model, request, folder)
             check_signature(_shapes(session.get_inputs()), _shapes(session.get_outputs()), request)
             self._input: str = session.get_inputs()[0].name

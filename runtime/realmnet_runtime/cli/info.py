@@ -12,11 +12,13 @@ from realmnet_runtime.backends import installed_engines
 from realmnet_runtime.bundle import Bundle
 from realmnet_runtime.cli.outputs import print_json
 from realmnet_runtime.cli.tables import facts_table, print_renderable
+from realmnet_runtime.cli.trust import AllowUnsigned, TrustedKeys, trust_of
 from realmnet_runtime.cpu import instruction_sets
 from realmnet_runtime.default_bundle import find_default_bundle
 from realmnet_runtime.errors import BackendUnavailable, IncompatibleError
 from realmnet_runtime.manifest import Manifest
 from realmnet_runtime.selection import choose_variant
+from realmnet_runtime.trust import Standing
 
 _HEADLINES: Final = ("ap_macro", "auroc_macro", "f1_macro", "flips_per_thousand")
 """Figures shown to people; `--json` has them all."""
@@ -26,18 +28,26 @@ def info(
     bundle: Annotated[
         Path | None, typer.Argument(help="Bundle; the installed default where none is named.")
     ] = None,
+    trusted_key: TrustedKeys = None,
+    allow_unsigned: AllowUnsigned = False,
     json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
     """Say what a bundle is, after checking every digest, and what of it would run here."""
-    with Bundle.open(bundle or find_default_bundle()) as opened:
-        manifest, digest = opened.manifest, opened.digest
+    trust = trust_of(trusted_key, allow_unsigned=allow_unsigned)
+    with Bundle.open(bundle or find_default_bundle(), trust=trust) as opened:
+        manifest, digest, standing = opened.manifest, opened.digest, opened.standing
     here = _choice(manifest)
     if json:
         print_json(
-            {"bundle_sha256": digest, "here": here, "manifest": msgspec.to_builtins(manifest)}
+            {
+                "bundle_sha256": digest,
+                "signature": msgspec.to_builtins(standing),
+                "here": here,
+                "manifest": msgspec.to_builtins(manifest),
+            }
         )
     else:
-        print_renderable(facts_table(_facts(manifest, digest, here)))
+        print_renderable(facts_table(_facts(manifest, digest, standing, here)))
 
 
 def _choice(manifest: Manifest) -> dict[str, str | None]:
@@ -52,13 +62,16 @@ def _choice(manifest: Manifest) -> dict[str, str | None]:
     return {"variant": choice.variant.name, "reason": choice.reason}
 
 
-def _facts(manifest: Manifest, digest: str, here: dict[str, str | None]) -> dict[str, Any]:
+def _facts(
+    manifest: Manifest, digest: str, standing: Standing, here: dict[str, str | None]
+) -> dict[str, Any]:
     model, spec, origin = manifest.model, manifest.preprocess, manifest.provenance
     facts = {
         "model": f"{model.name} {model.version}, {model.architecture}, "
         f"{model.parameters:,} parameters",
         "notice": model.notice,
         "bundle": f"sha256 {digest}, manifest schema {manifest.schema_version}",
+        "signature": str(standing),
         "labels": f"{manifest.labels.name}: {', '.join(manifest.labels.names)}",
         "input": f"{spec.size} x {spec.size} RGB, de-bordering {spec.deborder}, fit {spec.fit}, "
         f"specification {spec.version}",

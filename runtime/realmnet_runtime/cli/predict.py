@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import cv2
 import typer
 
+from realmnet_runtime.audit import AuditLog
 from realmnet_runtime.cli.outputs import (
     print_json,
     require_writable_directory,
@@ -17,7 +19,14 @@ from realmnet_runtime.cli.outputs import (
     write_json_lines,
 )
 from realmnet_runtime.cli.tables import prediction_table, print_renderable
-from realmnet_runtime.errors import ImageRefused, MissingPath, UsageError
+from realmnet_runtime.cli.trust import AllowUnsigned, TrustedKeys, trust_of
+from realmnet_runtime.errors import (
+    ImageRefused,
+    MissingPath,
+    OutputError,
+    RealmnetError,
+    UsageError,
+)
 from realmnet_runtime.files import sha256_of, write_atomically
 from realmnet_runtime.images import list_images, read_image
 from realmnet_runtime.overlay import draw_overlay, encode_png
@@ -51,6 +60,11 @@ def predict(  # noqa: PLR0917 - the options of a command are all by name
     overlay: Annotated[
         Path | None, typer.Option(help="Write an annotated PNG of each image here.")
     ] = None,
+    audit: Annotated[
+        Path | None, typer.Option(help="Append every answer and refusal to this chained log.")
+    ] = None,
+    trusted_key: TrustedKeys = None,
+    allow_unsigned: AllowUnsigned = False,
 ) -> int:
     """Answer each image: probabilities, findings, META-PM grade, field of view.
 
@@ -61,23 +75,27 @@ def predict(  # noqa: PLR0917 - the options of a command are all by name
         require_writable_file(output)
     if overlay is not None:
         require_writable_directory(overlay)
+    log = None if audit is None else AuditLog(audit)
+    trust = trust_of(trusted_key, allow_unsigned=allow_unsigned)
     answers: list[dict[str, Any]] = []
-    if store is None:
-        opened = Predictor.open(
-            bundle, engine=engine, threads=threads, variant=variant, cache=cache
+    if store is not None and (bundle, engine, threads, variant) != (None, AUTO, None, None):
+        raise UsageError(
+            "--store answers by its active slot, as it was tested; leave out --bundle, "
+            "--engine, --variant and --threads, or test the slot with others"
         )
-    else:
-        if (bundle, engine, threads, variant) != (None, AUTO, None, None):
-            raise UsageError(
-                "--store answers by its active slot, as it was tested; leave out --bundle, "
-                "--engine, --variant and --threads, or test the slot with others"
-            )
-        opened = SlotStore(store).open(cache=cache)
-    with opened as predictor:
+
+    def opened() -> Predictor:
+        if store is not None:
+            return SlotStore(store, trust=trust).open(cache=cache)
+        return Predictor.open(
+            bundle, engine=engine, threads=threads, variant=variant, cache=cache, trust=trust
+        )
+
+    with _stops_recorded(log), opened() as predictor:
         # OpenCV's own pool would otherwise take every core for decoding and resizing.
         cv2.setNumThreads(predictor.threads)
         for path in paths:
-            answer = _answer(predictor, path, table=not json, overlay=overlay)
+            answer = _answer(predictor, path, log, table=not json, overlay=overlay)
             answers.append(answer)
             if json:
                 print_json(answer)
@@ -90,18 +108,40 @@ def predict(  # noqa: PLR0917 - the options of a command are all by name
 
 
 def _answer(
-    predictor: Predictor, path: Path, *, table: bool, overlay: Path | None
+    predictor: Predictor,
+    path: Path,
+    log: AuditLog | None,
+    *,
+    table: bool,
+    overlay: Path | None,
 ) -> dict[str, Any]:
+    # Recorded before it is given: an answer that nobody can account for is none.
     try:
         prediction = predictor.predict(path)
     except ImageRefused as error:
+        refusal = _refusal(path, error)
+        if log is not None:
+            log.append_refusal(refusal["input"]["sha256"], error)
         say(f"{path}: {error}")
-        return _refusal(path, error)
+        return refusal
+    if log is not None:
+        log.append(prediction)
     if overlay is not None:
         _write_overlay(path, prediction, overlay)
     if table:
         print_renderable(prediction_table(str(path), prediction, predictor.manifest.labels))
     return prediction.to_dict()
+
+
+@contextmanager
+def _stops_recorded(log: AuditLog | None) -> Iterator[None]:
+    """Record an error that ends the run; one of writing could not be written."""
+    try:
+        yield
+    except RealmnetError as error:
+        if log is not None and not isinstance(error, OutputError):
+            log.append_refusal(None, error)
+        raise
 
 
 def _expand(images: list[Path]) -> Iterator[Path]:

@@ -12,12 +12,13 @@ from realmnet_runtime.backends import default_threads
 from realmnet_runtime.bundle import Bundle
 from realmnet_runtime.cli.outputs import print_json, say
 from realmnet_runtime.cli.tables import facts_table, print_renderable
+from realmnet_runtime.cli.trust import AllowUnsigned, TrustedKeys, trust_of
 from realmnet_runtime.default_bundle import find_default_bundle
 from realmnet_runtime.prepare import PreparedVariant, prepare_bundle
 from realmnet_runtime.prepared import user_cache
 
 
-def prepare(
+def prepare(  # noqa: PLR0917 - the options of a command are all by name
     bundle: Annotated[
         Path | None, typer.Argument(help="Bundle; the installed default where none is named.")
     ] = None,
@@ -28,6 +29,8 @@ def prepare(
     threads: Annotated[
         int | None, typer.Option(min=1, help="Threads that will compute, as in `predict`.")
     ] = None,
+    trusted_key: TrustedKeys = None,
+    allow_unsigned: AllowUnsigned = False,
     json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
     """Compile every variant this machine can run, so that each later start is faster.
@@ -37,7 +40,8 @@ def prepare(
     folder = user_cache() if cache is None else cache
     used = threads or default_threads()
     answers = []
-    with Bundle.open(bundle or find_default_bundle()) as opened:
+    trust = trust_of(trusted_key, allow_unsigned=allow_unsigned)
+    with Bundle.open(bundle or find_default_bundle(), trust=trust) as opened:
         for answer in prepare_bundle(opened, folder, engine=engine, threads=used):
             say(f"{answer.variant}: {answer.state}")
             answers.append(answer)

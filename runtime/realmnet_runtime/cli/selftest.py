@@ -10,6 +10,7 @@ import typer
 
 from realmnet_runtime.cli.outputs import print_json, require_writable_file
 from realmnet_runtime.cli.tables import facts_table, print_renderable, receipt_facts
+from realmnet_runtime.cli.trust import AllowUnsigned, TrustedKeys, trust_of
 from realmnet_runtime.errors import UsageError
 from realmnet_runtime.predictor import Predictor
 from realmnet_runtime.receipt import Receipt, receipt_of, write_receipt
@@ -35,19 +36,22 @@ def selftest(  # noqa: PLR0917 - the options of a command are all by name
         Path | None,
         typer.Option(help="Test the active slot of this store instead, and renew its receipt."),
     ] = None,
+    trusted_key: TrustedKeys = None,
+    allow_unsigned: AllowUnsigned = False,
     json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
     """Run the golden cases on this machine, stage by stage. Exit code 4 where one deviates."""
+    trust = trust_of(trusted_key, allow_unsigned=allow_unsigned)
     if receipt is not None:
         require_writable_file(receipt)
     if store is not None:
         if bundle is not None:
             raise UsageError(f"--store tests its active slot, and '{bundle}' was named; name one")
         options = RunOptions(None if engine == AUTO else engine, variant, threads, cache)
-        _answer(SlotStore(store).prove(options).receipt, receipt, json=json)
+        _answer(SlotStore(store, trust=trust).prove(options).receipt, receipt, json=json)
         return
     with Predictor.open(
-        bundle, engine=engine, threads=threads, variant=variant, cache=cache
+        bundle, engine=engine, threads=threads, variant=variant, cache=cache, trust=trust
     ) as predictor:
         report = run_selftest(predictor)
         if receipt is not None:

@@ -10,6 +10,7 @@ import typer
 
 from realmnet_runtime.cli.outputs import print_json
 from realmnet_runtime.cli.tables import facts_table, print_renderable, receipt_facts
+from realmnet_runtime.cli.trust import AllowUnsigned, TrustedKeys, trust_of
 from realmnet_runtime.slots import ProvenSlot, RunOptions, SlotState, SlotStore
 
 Store = Annotated[Path, typer.Option(help="Folder of the store.")]
@@ -36,13 +37,16 @@ def _slot() -> None:
 def install(
     bundle: Annotated[Path, typer.Argument(help="Bundle to install.")],
     store: Store,
+    trusted_key: TrustedKeys = None,
+    allow_unsigned: AllowUnsigned = False,
     json: Json = False,
 ) -> None:
     """Verify a bundle and copy it into a slot; `activate` makes it answer.
 
     Exit code 6 where its version is below the highest that was ever active in the store.
     """
-    installed = SlotStore(store).install(bundle)
+    trust = trust_of(trusted_key, allow_unsigned=allow_unsigned)
+    installed = SlotStore(store, trust=trust).install(bundle)
     if json:
         print_json(msgspec.to_builtins(installed))
     else:
@@ -56,6 +60,8 @@ def activate(  # noqa: PLR0917 - the options of a command are all by name
     variant: Variant = None,
     threads: Threads = None,
     cache: Cache = None,
+    trusted_key: TrustedKeys = None,
+    allow_unsigned: AllowUnsigned = False,
     json: Json = False,
 ) -> None:
     """Test the installed slot on this machine and let it answer.
@@ -64,7 +70,8 @@ def activate(  # noqa: PLR0917 - the options of a command are all by name
     holds. Exit code 4 where the test fails; the slot that answered then still does.
     """
     options = RunOptions(engine, variant, threads, cache)
-    _show(SlotStore(store).activate(options), json=json)
+    trust = trust_of(trusted_key, allow_unsigned=allow_unsigned)
+    _show(SlotStore(store, trust=trust).activate(options), json=json)
 
 
 @slot.command()
@@ -74,11 +81,14 @@ def rollback(  # noqa: PLR0917 - the options of a command are all by name
     variant: Variant = None,
     threads: Threads = None,
     cache: Cache = None,
+    trusted_key: TrustedKeys = None,
+    allow_unsigned: AllowUnsigned = False,
     json: Json = False,
 ) -> None:
     """Test the previous slot on this machine and let it answer again; the present one goes."""
     options = RunOptions(engine, variant, threads, cache)
-    _show(SlotStore(store).rollback(options), json=json)
+    trust = trust_of(trusted_key, allow_unsigned=allow_unsigned)
+    _show(SlotStore(store, trust=trust).rollback(options), json=json)
 
 
 @slot.command(name="list")

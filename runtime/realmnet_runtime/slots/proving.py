@@ -56,7 +56,7 @@ def open_slot(shelf: Shelf, slot: Slot, options: RunOptions) -> Predictor:
     """Open a slot's bundle, wholly verified, with one of its variants.
 
     Raises:
-        IntegrityError: the bundle is gone, damaged or another one.
+        IntegrityError: the bundle is gone, damaged, another one or not to be trusted.
         UsageError, BackendUnavailable, IncompatibleError: as `Predictor.open`.
     """
     with shelf.explained(slot):
@@ -66,6 +66,7 @@ def open_slot(shelf: Shelf, slot: Slot, options: RunOptions) -> Predictor:
             variant=options.variant,
             threads=options.threads,
             cache=options.cache,
+            trust=shelf.trust,
         )
         if predictor.bundle.digest != slot.bundle_sha256:
             predictor.close()

@@ -16,7 +16,9 @@ from realmnet_runtime.bundle import Bundle
 from realmnet_runtime.errors import IntegrityError, MissingPath
 from realmnet_runtime.files import is_temporary
 from realmnet_runtime.receipt import Receipt, read_receipt, write_receipt
+from realmnet_runtime.signature import Signature
 from realmnet_runtime.slots.pointer import NAME_DIGITS, Slot
+from realmnet_runtime.trust import ANY_BUNDLE, Trust
 from realmnet_runtime.writer import SUFFIX, copy_bundle
 
 RECEIPT_SUFFIX: Final = ".receipt.json"
@@ -32,10 +34,12 @@ class Shelf:
 
     Args:
         folder: `slots` in the store.
+        trust: whose bundles are opened.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, trust: Trust) -> None:
         self.folder = folder
+        self.trust = trust
 
     def bundle_path(self, slot: Slot) -> Path:
         """Where a slot's bundle lies."""
@@ -46,19 +50,19 @@ class Shelf:
         return self.folder / f"{slot.name}{RECEIPT_SUFFIX}"
 
     def keep(self, bundle: Bundle, slot: Slot) -> None:
-        """Copy an open bundle into its slot, where it is not there already and sound.
+        """Copy an open bundle into its slot, where it is not there already, sound, signed alike.
 
         Raises:
             IntegrityError: the bundle changed since it was opened.
             OutputError: it could not be written.
         """
-        if not self._is_sound(slot):
+        if not self._holds(slot, bundle.signature):
             copy_bundle(bundle, self.bundle_path(slot))
 
-    def _is_sound(self, slot: Slot) -> bool:
+    def _holds(self, slot: Slot, signature: Signature | None) -> bool:
         try:
-            with Bundle.open(self.bundle_path(slot)) as bundle:
-                return bundle.digest == slot.bundle_sha256
+            with Bundle.open(self.bundle_path(slot), trust=ANY_BUNDLE) as kept:
+                return (kept.digest, kept.signature) == (slot.bundle_sha256, signature)
         except (MissingPath, IntegrityError):
             return False
 

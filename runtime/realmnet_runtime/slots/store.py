@@ -35,6 +35,7 @@ from realmnet_runtime.slots.pointer import (
 )
 from realmnet_runtime.slots.proving import ProvenSlot, RunOptions, open_slot, prove_slot, worth_of
 from realmnet_runtime.slots.shelf import Shelf, sweep_temporaries
+from realmnet_runtime.trust import DEFAULT_TRUST, Trust
 
 LOCK_NAME: Final = "lock"
 SHELF_NAME: Final = "slots"
@@ -62,12 +63,20 @@ class SlotStore:
     Args:
         folder: of the store.
         wait_s: seconds to wait for another command before giving up.
+        trust: whose bundles are installed and opened.
     """
 
-    def __init__(self, folder: str | os.PathLike[str], *, wait_s: float = LONGEST_WAIT_S) -> None:
+    def __init__(
+        self,
+        folder: str | os.PathLike[str],
+        *,
+        wait_s: float = LONGEST_WAIT_S,
+        trust: Trust = DEFAULT_TRUST,
+    ) -> None:
         self.folder = Path(folder)
         self._wait_s = wait_s
-        self._shelf = Shelf(self.folder / SHELF_NAME)
+        self._trust = trust
+        self._shelf = Shelf(self.folder / SHELF_NAME, trust)
 
     def install(self, bundle: str | os.PathLike[str]) -> Slot:
         """Verify a bundle and copy it into a slot, from which it is activated later.
@@ -77,13 +86,14 @@ class SlotStore:
 
         Raises:
             MissingPath: nothing is there.
-            IntegrityError: it is not the bundle that was released, or the store is damaged.
+            IntegrityError: it is not the bundle that was released, is not to be trusted, or the
+                store is damaged.
             IncompatibleError: its version is below the highest that was ever active here, or
                 cannot be compared with it.
             UsageError: the folder holds something else than a store.
             OutputError: it could not be written, or another command holds the store.
         """
-        with Bundle.open(Path(bundle)) as opened:
+        with Bundle.open(Path(bundle), trust=self._trust) as opened:
             slot = Slot.of(opened)
             self._make()
             with self._exclusive() as pointer:

@@ -1,4 +1,4 @@
-"""OpenVINO sends nothing and leaves nothing in the user's home, imported by us or before us."""
+"""No engine sends anything or leaves anything in the user's home."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from realmnet_runtime.backends import installed_engines
+
 # not importorskip: once an engine is loaded in this process the package cannot be imported
-pytestmark = pytest.mark.skipif(
+of_openvino = pytest.mark.skipif(
     not list(importlib.metadata.distributions(name="openvino-telemetry")),
     reason="OpenVINO's telemetry is not installed",
 )
@@ -40,6 +42,7 @@ assert len(sent) == 1, sent
 """
 
 
+@of_openvino
 @pytest.mark.parametrize(
     ("program", "surroundings"),
     [(LOADED_BY_US, {"CI": ""}), (LOADED_BEFORE, {"CI": "true"})],
@@ -57,3 +60,24 @@ def test_nothing_is_sent(program: str, surroundings: dict[str, str], tmp_path: P
     )
     assert done.returncode == 0, done.stderr
     assert [path for path in tmp_path.rglob("*") if "openvino" in path.name] == []
+
+
+# Without the variables of a build server or of a test, which silence it too.
+SESSION = """
+import sys
+from realmnet_runtime import Predictor
+Predictor.open(sys.argv[1], engine="onnxruntime", threads=1).close()
+"""
+
+
+@pytest.mark.skipif("onnxruntime" not in installed_engines(), reason="it is not installed")
+def test_onnxruntime_leaves_nothing_in_the_home(tiny_bundle: Path, tmp_path: Path) -> None:
+    silencers = ("CI", "ORT_DISABLE_TELEMETRY", "PYTEST_CURRENT_TEST", "XDG_CACHE_HOME")
+    environment = {name: value for name, value in os.environ.items() if name not in silencers}
+    subprocess.run(
+        [sys.executable, "-c", SESSION, str(tiny_bundle)],
+        env={**environment, "HOME": str(tmp_path)},
+        capture_output=True,
+        check=True,
+    )
+    assert list(tmp_path.rglob("*")) == []

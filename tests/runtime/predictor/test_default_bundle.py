@@ -19,6 +19,9 @@ default_bundle.entry_points = lambda group: [
     entry for folder in folders for found in metadata.distributions(path=[folder])
     for entry in found.entry_points if entry.group == group
 ]
+if folders and folders[0] == "digests":
+    print(*sorted(default_bundle.offered_digests()))
+    sys.exit()
 try:
     print(default_bundle.find_default_bundle())
 except RealmnetError as error:
@@ -37,9 +40,9 @@ def distribution(folder: Path, name: str, module: str) -> Path:
     return folder
 
 
-def find(*folders: Path) -> str:
+def find(*folders: Path, ask: tuple[str, ...] = ()) -> str:
     result = subprocess.run(
-        [sys.executable, "-c", SCRIPT, *map(str, folders)],
+        [sys.executable, "-c", SCRIPT, *ask, *map(str, folders)],
         env={"PYTHONPATH": ":".join(map(str, [*folders, *sys.path]))},
         capture_output=True,
         text=True,
@@ -60,6 +63,19 @@ def test_a_path_object_will_do(tmp_path: Path) -> None:
     bundle.touch()
     module = f"from pathlib import Path\nBUNDLE = Path({str(bundle)!r})\n"
     assert find(distribution(tmp_path / "one", "offer_one", module)) == str(bundle)
+
+
+def test_packages_carry_the_digests_of_what_they_offer(tmp_path: Path) -> None:
+    modules = {
+        "first": f"BUNDLE = '/'\nBUNDLE_SHA256 = {'a' * 64!r}\n",
+        "second": f"BUNDLE = '/'\nBUNDLE_SHA256 = {'b' * 64!r}\n",
+        "silent": "BUNDLE = '/'\n",
+        "wrong": "BUNDLE = '/'\nBUNDLE_SHA256 = 7\n",
+        "broken": "import a_module_that_is_not_there\n",
+    }
+    folders = [distribution(tmp_path / name, name, text) for name, text in modules.items()]
+    assert find(*folders, ask=("digests",)) == f"{'a' * 64} {'b' * 64}"
+    assert find(ask=("digests",)) == ""
 
 
 def test_no_offer_says_how_to_get_one() -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Protocol
 
@@ -123,6 +125,9 @@ def test_the_record_is_json_and_names_no_path(
     assert record["probabilities"] == dict(prediction.probabilities)
     assert record["notice"] == "A test model: says nothing."
     assert "auto" in record["chosen_because"]
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", record["time"])
+    answered = datetime.fromisoformat(record["time"].replace("Z", "+00:00"))
+    assert abs((datetime.now(timezone.utc) - answered).total_seconds()) < 60
     assert tuple(record["timings_ms"]) == STAGES
     assert all(ms >= 0 for ms in record["timings_ms"].values())
 

@@ -133,7 +133,7 @@ def test_a_store_that_another_command_holds_is_left_as_it_is(
     store.activate()
     with exclusive(store.folder / "lock", wait_s=0):
         for command in (lambda: store.install(release("2")), store.activate, store.prove):
-            with pytest.raises(OutputError, match="held by another command") as caught:
+            with pytest.raises(OutputError, match="held by another process") as caught:
                 command()
             assert caught.value.exit_code == 8
         # Reading waits for nobody.
