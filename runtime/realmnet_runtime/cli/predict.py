@@ -9,19 +9,17 @@ from typing import Annotated, Any
 import cv2
 import typer
 
+from realmnet_runtime.cli.drawings import Drawings
 from realmnet_runtime.cli.outputs import (
     print_json,
-    require_writable_directory,
     require_writable_file,
     say,
     write_json_lines,
 )
 from realmnet_runtime.cli.tables import prediction_table, print_renderable
 from realmnet_runtime.errors import ImageRefused, MissingPath
-from realmnet_runtime.files import sha256_of, write_atomically
-from realmnet_runtime.images import list_images, read_image
-from realmnet_runtime.overlay import draw_overlay, encode_png
-from realmnet_runtime.prediction import Prediction
+from realmnet_runtime.files import sha256_of
+from realmnet_runtime.images import list_images
 from realmnet_runtime.predictor import Predictor
 
 
@@ -45,6 +43,13 @@ def predict(  # noqa: PLR0917 - the options of a command are all by name
     overlay: Annotated[
         Path | None, typer.Option(help="Write an annotated PNG of each image here.")
     ] = None,
+    heatmap: Annotated[
+        Path | None, typer.Option(help="Write a heat map of each finding here, a PNG each.")
+    ] = None,
+    heatmap_side: Annotated[
+        int | None,
+        typer.Option(min=256, help="Most pixels of their longer side; the image's by default."),
+    ] = None,
 ) -> int:
     """Answer each image: probabilities, findings, META-PM grade, field of view.
 
@@ -53,8 +58,8 @@ def predict(  # noqa: PLR0917 - the options of a command are all by name
     paths = list(_expand(images))
     if output is not None:
         require_writable_file(output)
-    if overlay is not None:
-        require_writable_directory(overlay)
+    drawings = Drawings(overlay, heatmap, heatmap_side)
+    drawings.require_writable()
     answers: list[dict[str, Any]] = []
     with Predictor.open(
         bundle, engine=engine, threads=threads, variant=variant, cache=cache
@@ -62,7 +67,7 @@ def predict(  # noqa: PLR0917 - the options of a command are all by name
         # OpenCV's own pool would otherwise take every core for decoding and resizing.
         cv2.setNumThreads(predictor.threads)
         for path in paths:
-            answer = _answer(predictor, path, table=not json, overlay=overlay)
+            answer = _answer(predictor, path, table=not json, drawings=drawings)
             answers.append(answer)
             if json:
                 print_json(answer)
@@ -74,18 +79,16 @@ def predict(  # noqa: PLR0917 - the options of a command are all by name
     return ImageRefused.exit_code if refused else 0
 
 
-def _answer(
-    predictor: Predictor, path: Path, *, table: bool, overlay: Path | None
-) -> dict[str, Any]:
+def _answer(predictor: Predictor, path: Path, *, table: bool, drawings: Drawings) -> dict[str, Any]:
     try:
         prediction = predictor.predict(path)
     except ImageRefused as error:
         say(f"{path}: {error}")
         return _refusal(path, error)
-    if overlay is not None:
-        _write_overlay(path, prediction, overlay)
+    labels = predictor.manifest.labels
+    drawings.write(path, prediction, labels)
     if table:
-        print_renderable(prediction_table(str(path), prediction, predictor.manifest.labels))
+        print_renderable(prediction_table(str(path), prediction, labels))
     return prediction.to_dict()
 
 
@@ -114,8 +117,3 @@ def _refusal(path: Path, error: ImageRefused) -> dict[str, Any]:
             "message": str(error),
         },
     }
-
-
-def _write_overlay(path: Path, prediction: Prediction, directory: Path) -> None:
-    picture = draw_overlay(read_image(path), prediction)
-    write_atomically(directory / f"{prediction.input_sha256}.png", encode_png(picture))
