@@ -120,7 +120,8 @@ def size_of_picture(size: tuple[int, int]) -> tuple[int, int]:
 
 def _on_original(pixels: int, original: int) -> NDArray[np.float64]:
     """(pixels,) centres of the pixels of another size, on the original's side."""
-    return (np.arange(pixels, dtype=np.float64) + 0.5) * (original / pixels)
+    # the product is exact, so that a centre on the box's edge is told by the quotient alone
+    return (np.arange(pixels, dtype=np.float64) + 0.5) * original / pixels
 
 
 def _weights(

@@ -34,8 +34,12 @@ FULL_EVIDENCE: Final = 6.0
 """Evidence, on the scale of logits, that is drawn white: about the most that the released
 demonstration model answers (3.5 to 6.5 at the maximum of a finding)."""
 
+LEAST_SIDE: Final = 256
+"""Pixels of a side that still leave room to write."""
+
 _CONTOUR: Final = 0.5
 _LETTERS_PER_WIDTH: Final = 85.0
+_BAND_ROWS: Final = 256
 _BAR_SHARE: Final = 0.4  # of the strip's width
 
 _LEVELS: Final = np.linspace(0.0, 1.0, 256)
@@ -99,32 +103,37 @@ def draw_heat_map(
         prediction: its answer.
         label: name; a finding as a rule.
         meaning: of the label, for the reader.
-        longest: pixels to which a longer side of the picture is cut down; None leaves its own.
+        longest: pixels to which a longer side of the picture is cut down, `LEAST_SIDE` or more;
+            None leaves its own.
 
     Returns:
         (H', W', 3) uint8 RGB: the picture, enlarged where it is too small to write below, with the
-        aperture's outline, and a strip with the label, its probability, the scale and what the map
-        must not be used for.
+        aperture's outline, and a strip, wider than a narrow picture, with the label, its
+        probability, the scale and what the map must not be used for.
 
     Raises:
-        UsageError: the picture has another size than the one that was answered, or the model has
-            no such label.
+        UsageError: the picture has another size than the one that was answered, the model has no
+            such label, or the side is too short.
         IncompatibleError: the engine answered scores that are not finite.
     """
     require_answered(image, prediction)
+    if longest is not None and longest < LEAST_SIDE:
+        raise UsageError(f"heat map of at most {longest} pixels a side; use {LEAST_SIDE} or more")
     picture = _fitted(image, longest)
     size = height, width = picture.shape[0], picture.shape[1]
     heat = prediction.heat_map(label, size=size)
-    drawn = draw_heat(picture, heat / np.float32(FULL_EVIDENCE))
+    heat /= np.float32(FULL_EVIDENCE)
+    drawn = draw_heat(picture, heat)
     mask = prediction.aperture.scaled_to(height, width).mask
     draw_aperture(drawn, mask)
-    capital = width / _LETTERS_PER_WIDTH
+    room = max(width, LEAST_SIDE)
+    capital = room / _LETTERS_PER_WIDTH
     return stacked(
         [
             drawn,
-            text_strip(_head(prediction, label, meaning, float(heat.max())), width, capital),
-            _scale(width, capital, _mean_colour(picture, mask)),
-            text_strip(_foot(prediction), width, capital),
+            text_strip(_head(prediction, label, meaning, float(heat.max())), room, capital),
+            _scale(room, capital, _mean_colour(picture, mask)),
+            text_strip(_foot(prediction), room, capital),
         ]
     )
 
@@ -132,11 +141,15 @@ def draw_heat_map(
 def _blended(
     picture: Picture, heat: NDArray[np.float32], opacities: NDArray[np.float32] = _OPACITIES
 ) -> Picture:
-    # over- and undershoots would wrap around as bytes
-    levels = np.round(np.clip(heat, 0.0, 1.0) * 255.0).astype(np.uint8)
-    opacity = opacities[levels]
-    blended = cv2.blendLinear(picture, _COLOURS[levels], 1.0 - opacity, opacity)
-    return np.asarray(blended, np.uint8)
+    drawn = np.empty_like(picture)
+    # in bands: over 12 megapixels the arrays between would take 300 MB
+    for start in range(0, len(picture), _BAND_ROWS):
+        rows = slice(start, start + _BAND_ROWS)
+        # over- and undershoots would wrap around as bytes
+        levels = np.round(np.clip(heat[rows], 0.0, 1.0) * 255.0).astype(np.uint8)
+        opacity = opacities[levels]
+        drawn[rows] = cv2.blendLinear(picture[rows], _COLOURS[levels], 1.0 - opacity, opacity)
+    return drawn
 
 
 def _fitted(image: NDArray[np.uint8], longest: int | None) -> Picture:

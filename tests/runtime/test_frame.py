@@ -137,7 +137,8 @@ def test_values_are_those_of_an_independent_resampling(
     ndimage = pytest.importorskip("scipy.ndimage")
     cells = noise(h, w)
     carried = frame.carry(cells, (height, width))
-    assert (carried.shape, carried.dtype) == ((height, width), np.float32)
+    assert carried.shape == (height, width)
+    assert carried.dtype == np.float32
     x0, y0, x1, y1 = frame.box
     top, left, rows, columns = frame.placement
     y, x = np.mgrid[:height, :width] + 0.5
@@ -219,6 +220,15 @@ def test_a_map_shifted_by_a_cell_is_carried_a_cell_further() -> None:
     one = frame.carry(cells)[12 + 6 : 84 - 12 - 6, 16 + 8 : 112 - 16 - 8]
     other = frame.carry(shifted)[12 + 12 + 6 : 84 - 6, 16 + 16 + 8 : 112 - 8]
     np.testing.assert_allclose(other, one, atol=1e-5)
+
+
+def test_a_centre_on_the_edge_belongs_to_the_half_open_box() -> None:
+    """100.5 pixels of 134 are 30 of 40, where the box ends, and of another where one begins."""
+    cells = np.ones((1, 1), np.float32)
+    for box, inside in (((0, 0, 30, 30), range(100)), ((30, 0, 40, 30), range(100, 134))):
+        frame = Frame((40, 40), box, Placement(0, 0, 64, 64), 64)
+        (row,) = frame.carry(cells, (1, 134))
+        assert np.flatnonzero(row).tolist() == list(inside)
 
 
 def test_a_small_case_by_hand() -> None:

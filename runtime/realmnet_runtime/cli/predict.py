@@ -19,6 +19,7 @@ from realmnet_runtime.cli.outputs import (
 from realmnet_runtime.cli.tables import prediction_table, print_renderable
 from realmnet_runtime.errors import ImageRefused, MissingPath
 from realmnet_runtime.files import sha256_of
+from realmnet_runtime.heat_overlay import LEAST_SIDE
 from realmnet_runtime.images import list_images
 from realmnet_runtime.predictor import Predictor
 
@@ -48,7 +49,9 @@ def predict(  # noqa: PLR0917 - the options of a command are all by name
     ] = None,
     heatmap_side: Annotated[
         int | None,
-        typer.Option(min=256, help="Most pixels of their longer side; the image's by default."),
+        typer.Option(
+            min=LEAST_SIDE, help="Most pixels of their longer side; the image's by default."
+        ),
     ] = None,
 ) -> int:
     """Answer each image: probabilities, findings, META-PM grade, field of view.

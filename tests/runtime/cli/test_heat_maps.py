@@ -42,7 +42,7 @@ def bundles(make_bundle: Maker, tmp_path_factory: pytest.TempPathFactory) -> Bun
         variants = tuple(
             Variant(
                 name=f"{engine}-fp32",
-                engine=engine,  # type: ignore[arg-type]
+                engine=engine,
                 precision="fp32",
                 execution_precision="fp32",
                 artifact="models/fp32.onnx",

@@ -48,7 +48,8 @@ def test_there_is_one_for_each_finding_in_label_order(answered: Prediction) -> N
     maps = found.heat_maps()
     assert list(maps) == ["PS", "MA"]
     for name, heat in maps.items():
-        assert (heat.shape, heat.dtype) == (found.original_size, np.float32)
+        assert heat.shape == found.original_size
+        assert heat.dtype == np.float32
         np.testing.assert_array_equal(heat, found.heat_map(name))
     assert replace(answered, findings=()).heat_maps() == {}
     assert list(answered.heat_maps(["TFO"], size=(30, 40))) == ["TFO"]

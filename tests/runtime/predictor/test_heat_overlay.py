@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from realmnet_runtime import Prediction, Predictor, UsageError
+from realmnet_runtime import FieldOfView, Prediction, Predictor, UsageError
 from realmnet_runtime.backends import installed_engines
 from realmnet_runtime.heat_overlay import FULL_EVIDENCE, draw_heat, draw_heat_map
-from realmnet_runtime.overlay import FOUND, QUIET
+from realmnet_runtime.overlay import BACKGROUND, FOUND, QUIET
 
 needs_engine = pytest.mark.skipif(not installed_engines(), reason="no engine installed")
 
@@ -58,7 +58,7 @@ def test_more_evidence_is_lighter_and_bluer_over_any_fundus() -> None:
 def test_a_line_surrounds_what_exceeds_half() -> None:
     picture, heat = np.full((100, 100, 3), 90, np.uint8), np.zeros((100, 100), np.float32)
     heat[40:60, 30:70] = 0.9
-    white = (draw_heat(picture, heat) > 220).all(axis=2)
+    white = np.asarray((draw_heat(picture, heat) > 220).all(axis=2))
     rows, columns = np.nonzero(white)
     assert (rows.min(), rows.max(), columns.min(), columns.max()) == (40, 59, 30, 69)
     assert not white[45:55, 35:65].any()
@@ -116,7 +116,7 @@ def test_the_strip_tells_a_finding_from_what_was_not_found(
 ) -> None:
     def colours(picture: NDArray[np.uint8]) -> tuple[bool, bool]:
         title = picture[960:1000]
-        return tuple((title == colour).all(axis=2).any() for colour in (FOUND, QUIET))  # type: ignore[return-value]
+        return tuple((title == colour).all(axis=2).any() for colour in (FOUND, QUIET))
 
     found = replace(answered, findings=("PS",))
     assert colours(draw_heat_map(eye, found, "PS")) == (True, False)
@@ -145,3 +145,22 @@ def test_another_picture_or_label_is_refused(answered: Prediction, eye: NDArray[
         draw_heat_map(eye[:-1], answered, "PS")
     with pytest.raises(UsageError, match="no label 'P'"):
         draw_heat_map(eye, answered, "P")
+    with pytest.raises(UsageError, match="256 or more"):
+        draw_heat_map(eye, answered, "PS", longest=255)
+
+
+@needs_engine
+@pytest.mark.parametrize("size", [(700, 32), (32, 700)])
+def test_a_narrow_picture_is_drawn_too(answered: Prediction, size: tuple[int, int]) -> None:
+    height, width = size
+    whole = FieldOfView((0, 0, width, height), np.ones(size, np.bool_))
+    frame = replace(answered.frame, original_size=size, box=whole.box)
+    narrow = replace(
+        answered, original_size=size, box=whole.box, aperture=whole, frame=frame, findings=("PS",)
+    )
+    for longest in (None, 256):
+        drawn = draw_heat_map(np.zeros((*size, 3), np.uint8), narrow, "PS", longest=longest)
+        scale = 256 / 700 if longest else (1 if height == 700 else 20)
+        drawn_width = round(width * scale)
+        assert drawn.shape[1] == max(256, drawn_width)
+        assert (drawn[: round(height * scale), drawn_width:] == BACKGROUND).all()
