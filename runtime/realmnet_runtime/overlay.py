@@ -42,17 +42,33 @@ def draw_overlay(image: NDArray[np.uint8], prediction: Prediction) -> NDArray[np
     Raises:
         UsageError: the picture has another size than the one that was answered.
     """
+    require_answered(image, prediction)
+    picture, factor = enlarged(image)
+    draw_aperture(picture, prediction.field_of_view.mask, factor)
+    x0, y0, x1, y1 = (side * factor for side in prediction.box)
+    cv2.rectangle(picture, (x0, y0), (x1 - 1, y1 - 1), BOX, _line(picture), cv2.LINE_AA)
+    panel = _Panel(picture.shape[0]).filled_with(prediction)
+    return np.concatenate([picture, panel], axis=1)
+
+
+def require_answered(image: NDArray[np.uint8], prediction: Prediction) -> None:
+    """Refuse a picture that the answer cannot be about.
+
+    Raises:
+        UsageError: it has another size than the one that was answered.
+    """
     if image.shape[:2] != prediction.original_size:
         raise UsageError(
             f"picture of {image.shape[:2]} rows and columns; the answer is for one of "
             f"{prediction.original_size}; draw on the picture that was answered"
         )
+
+
+def enlarged(image: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], int]:
+    """A copy of a picture, large enough to write beside, and how many times larger it is."""
     factor = max(1, -(-_LEAST_HEIGHT_PX // image.shape[0]))
-    height, width = image.shape[0] * factor, image.shape[1] * factor
-    resized = cv2.resize(image, (width, height), interpolation=cv2.INTER_CUBIC)
-    picture = np.asarray(resized, np.uint8)
-    _draw_field_of_view(picture, prediction, factor)
-    return np.concatenate([picture, _Panel(height).filled_with(prediction)], axis=1)
+    size = (image.shape[1] * factor, image.shape[0] * factor)
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_CUBIC), np.uint8), factor
 
 
 def encode_png(image: NDArray[np.uint8]) -> bytes:
@@ -67,15 +83,16 @@ def encode_png(image: NDArray[np.uint8]) -> bytes:
     return encoded.tobytes()
 
 
-def _draw_field_of_view(picture: NDArray[np.uint8], prediction: Prediction, factor: int) -> None:
-    line = max(2, round(picture.shape[0] / 450))
-    outlines, _ = cv2.findContours(
-        prediction.field_of_view.mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE
-    )
+def draw_aperture(picture: NDArray[np.uint8], mask: NDArray[np.bool_], factor: int = 1) -> None:
+    """Draw the aperture's outline into a picture of `factor` times the mask's size."""
+    outlines, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     scaled = [outline * factor for outline in outlines]
-    cv2.drawContours(picture, scaled, -1, _OUTLINE, line, cv2.LINE_AA)
-    x0, y0, x1, y1 = (side * factor for side in prediction.box)
-    cv2.rectangle(picture, (x0, y0), (x1 - 1, y1 - 1), BOX, line, cv2.LINE_AA)
+    cv2.drawContours(picture, scaled, -1, _OUTLINE, _line(picture), cv2.LINE_AA)
+
+
+def _line(picture: NDArray[np.uint8]) -> int:
+    height: int = picture.shape[0]
+    return max(2, round(height / 450))
 
 
 class _Panel:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
@@ -11,8 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realmnet_runtime.boxes import Box
+from realmnet_runtime.errors import UsageError
+from realmnet_runtime.explain import bounded_size, heat_map
 from realmnet_runtime.field_of_view import FieldOfView
+from realmnet_runtime.frame import Frame, size_of_picture
 from realmnet_runtime.manifest import Engine
+from realmnet_runtime.suggestions import nearest
 
 STAGES: Final = ("decode", "field_of_view", "prepare", "engine", "decision")
 """Keys of `Prediction.timings_ms`, in the order of the journey."""
@@ -34,7 +38,9 @@ class Prediction:
         aperture: box and mask in pixels of the picture as decoded; `field_of_view` has them in
             those of the original.
         original_size: (height, width) of the original picture, pixels.
-        score_maps: (L, h, w) float32, the evidence for each label at each position of the crop.
+        frame: where the model's square lies on the original picture.
+        score_maps: (L, h, w) float32, the evidence for each label at each position of the model's
+            square; `heat_maps` has them on the picture.
         timings_ms: wall-clock milliseconds by stage (`STAGES`).
         input_sha256: SHA-256 of the file's bytes, or of an array's; names the picture.
         model: name and version of the model.
@@ -60,6 +66,7 @@ class Prediction:
     box: Box
     aperture: FieldOfView
     original_size: tuple[int, int]
+    frame: Frame
     score_maps: NDArray[np.float32]
     timings_ms: Mapping[str, float]
     input_sha256: str
@@ -82,6 +89,44 @@ class Prediction:
         Made when first asked for: the mask of a 12-megapixel picture costs more than the model.
         """
         return self.aperture.scaled_to(*self.original_size)
+
+    def heat_maps(
+        self, labels: Iterable[str] | None = None, *, size: tuple[int, int] | None = None
+    ) -> dict[str, NDArray[np.float32]]:
+        """Where in the picture the evidence for each reported finding lies.
+
+        The network is not run again. Each map takes 4 bytes a pixel, so that one of a picture of
+        12 megapixels takes 48 MB.
+
+        Args:
+            labels: names; the findings where None.
+            size: (height, width) in which the picture is wanted, `original_size` for its own
+                pixels; where None, its longer side is cut down to `explain.HEAT_MAP_SIDE`.
+
+        Returns:
+            By label, (height, width) float32 on the scale of logits (`explain`): positive speaks
+            for the label, negative against it; 0 outside the aperture.
+
+        Raises:
+            UsageError: a label the model does not have, or a size that no picture has.
+            IncompatibleError: the engine answered scores that are not finite.
+        """
+        names = tuple(self.probabilities)
+        wanted = self.findings if labels is None else tuple(labels)
+        for name in wanted:
+            if name not in names:
+                raise UsageError(
+                    f"no label '{name}'; the model has {', '.join(names)}{nearest(name, names)}"
+                )
+        shape = size_of_picture(bounded_size(self.original_size) if size is None else size)
+        mask = self.aperture.scaled_to(*shape).mask
+        return {
+            name: heat_map(self.score_maps[names.index(name)], self.frame, mask) for name in wanted
+        }
+
+    def heat_map(self, label: str, *, size: tuple[int, int] | None = None) -> NDArray[np.float32]:
+        """As `heat_maps`, of one label, found or not."""
+        return self.heat_maps([label], size=size)[label]
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready mapping; the picture is named by digest, and mask and maps are left out."""

@@ -27,6 +27,7 @@ from realmnet_runtime.decision import calibrated_probabilities, findings_of
 from realmnet_runtime.default_bundle import find_default_bundle
 from realmnet_runtime.errors import UsageError
 from realmnet_runtime.field_of_view import FieldOfView, find_field_of_view
+from realmnet_runtime.frame import frame_of
 from realmnet_runtime.images import DecodedImage, ImageSource, decode_image
 from realmnet_runtime.loading import Loaded, load_variant
 from realmnet_runtime.manifest import Manifest, Variant
@@ -204,6 +205,7 @@ class Predictor:
             findings = findings_of(probabilities, labels, point)
             reading = labels.read(findings)
         model, facts = self.manifest.model, backend.facts
+        frame = frame_of(decoded, aperture.box, spec)
         prediction = Prediction(
             probabilities=probabilities,
             thresholds={name: point.thresholds[name] for name in labels.names},
@@ -212,9 +214,10 @@ class Predictor:
             staphyloma=reading.staphyloma,
             pathologic_myopia=reading.pathologic_myopia,
             inconsistencies=reading.inconsistencies,
-            box=decoded.to_original(aperture.box),
+            box=frame.box,
             aperture=aperture,
             original_size=decoded.original_size,
+            frame=frame,
             score_maps=score_maps[0],
             timings_ms=timings,
             input_sha256=decoded.sha256,

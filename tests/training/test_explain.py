@@ -11,21 +11,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
 from realmnet_benchmarks.records import read_psmm
 from realmnet_runtime.errors import UsageError
-from realmnet_runtime.field_of_view import FieldOfView
 from realmnet_runtime.images import read_image
-from realmnet_runtime.preprocess import (
-    Placement,
-    PreprocessSpec,
-    place_crop,
-    prepare,
-    preprocess,
-)
+from realmnet_runtime.preprocess import PreprocessSpec, preprocess
 from realmnet_training.explanation.explain import (
-    Frame,
     agreement_of,
     compare_maps,
     explain_square,
@@ -35,99 +26,6 @@ from realmnet_training.explanation.explain import (
 from realmnet_training.model import RealMNet
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-SIZE = 64
-CELLS = 8
-
-
-def ramps(height: int, width: int) -> NDArray[np.uint8]:
-    """Red says the column, green the row."""
-    picture = np.zeros((height, width, 3), np.uint8)
-    picture[..., 0] = np.linspace(0, 255, width).round()
-    picture[..., 1] = np.linspace(0, 255, height).round()[:, None]
-    return picture
-
-
-@settings(deadline=None, max_examples=40)
-@given(
-    height=st.integers(80, 300),
-    width=st.integers(80, 300),
-    scale=st.sampled_from([1, 2, 4]),
-    fit=st.sampled_from(["stretch", "pad"]),
-    data=st.data(),
-)
-def test_what_a_cell_saw_comes_back_to_where_it_was(
-    height: int, width: int, scale: int, fit: Literal["stretch", "pad"], data: st.DataObject
-) -> None:
-    """Average the prepared ramp in cells and carry them back: the ramp is there again."""
-    y0, x0 = data.draw(st.integers(0, height - 64)), data.draw(st.integers(0, width - 64))
-    y1, x1 = (
-        data.draw(st.integers(y0 + 64, height), label="y1"),
-        data.draw(st.integers(x0 + 64, width), label="x1"),
-    )
-    spec = PreprocessSpec(size=SIZE, fit=fit)
-    decoded = ramps(height, width)
-    aperture = FieldOfView((x0, y0, x1, y1), np.ones((height, width), np.bool_))
-    square = prepare(decoded, spec, aperture)
-    placement = place_crop(y1 - y0, x1 - x0, spec)
-    frame = Frame(
-        original_size=(height * scale, width * scale),
-        box=(x0 * scale, y0 * scale, x1 * scale, y1 * scale),
-        placement=placement,
-        size=SIZE,
-    )
-    original = np.asarray(
-        cv2.resize(decoded, None, fx=scale, fy=scale, interpolation=cv2.INTER_LINEAR)
-    )
-    side = SIZE // CELLS
-    inside = cells_inside(placement, side)
-    for channel in (0, 1):
-        cells = square[..., channel].reshape(CELLS, side, CELLS, side).mean(axis=(1, 3))
-        carried = frame.carry(cells.astype(np.float32))
-        rows, columns = sure_pixels(frame, inside, side)
-        difference = carried[rows, columns] - original[rows, columns, channel].astype(float)
-        # one grey level of the ramp each for rounding, filtering and the picture's scale
-        assert np.abs(difference).max(initial=0.0) <= 3.0
-    outside = np.ones(frame.original_size, np.bool_)
-    outside[frame.box[1] : frame.box[3], frame.box[0] : frame.box[2]] = False
-    assert not frame.carry(np.ones((CELLS, CELLS), np.float32))[outside].any()
-
-
-def cells_inside(placement: Placement, side: int) -> tuple[int, int, int, int]:
-    """First and last whole cells of the crop: rows, then columns."""
-    top, left, rows, columns = placement
-    return (
-        -(-top // side),
-        (top + rows) // side - 1,
-        -(-left // side),
-        (left + columns) // side - 1,
-    )
-
-
-def sure_pixels(frame: Frame, inside: tuple[int, int, int, int], side: int) -> tuple[slice, slice]:
-    """Pixels between the centres of whole cells, where interpolation has both neighbours."""
-    x0, y0, x1, y1 = frame.box
-    top, left, rows, columns = frame.placement
-
-    def span(cells: tuple[int, int], start: int, length: int, ends: tuple[int, int]) -> slice:
-        begin, end = (((cell + 0.5) * side - start) / length for cell in cells)
-        low, high = ends
-        return slice(
-            low + int(np.ceil(begin * (high - low))), low + int(np.floor(end * (high - low)))
-        )
-
-    return span(inside[:2], top, rows, (y0, y1)), span(inside[2:], left, columns, (x0, x1))
-
-
-@pytest.mark.parametrize("cells", [2, 7, 12])
-def test_a_carried_map_stays_within_its_values_and_keeps_a_constant(cells: int) -> None:
-    spec = PreprocessSpec(size=96)
-    frame = Frame((90, 120), (10, 5, 110, 85), place_crop(80, 100, spec), 96)
-    constant = frame.carry(np.full((cells, cells), 0.7, np.float32))
-    np.testing.assert_allclose(constant[5:85, 10:110], 0.7, rtol=1e-6)
-    random = np.random.default_rng(0).normal(size=(cells, cells)).astype(np.float32)
-    carried = frame.carry(random)[5:85, 10:110]
-    assert random.min() - 1e-6 <= carried.min() <= carried.max() <= random.max() + 1e-6
 
 
 @pytest.mark.parametrize("decode", ["scaled", "full"])

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from realmnet_runtime.errors import UsageError
+from realmnet_runtime.frame import Frame
+from realmnet_runtime.lettering import Line, text_strip
 from realmnet_runtime.overlay import BACKGROUND
 from realmnet_runtime.preprocess import PreprocessSpec, place_crop
 from realmnet_training.explanation.contact_sheet import Tile, draw_sheet
-from realmnet_training.explanation.explain import Frame, Opened
+from realmnet_training.explanation.explain import Opened
 from realmnet_training.explanation.findings import OUTCOMES
-from realmnet_training.explanation.heatmap import draw_finding, draw_heat, draw_thumbnail
-from realmnet_training.explanation.lettering import Line, text_strip
+from realmnet_training.explanation.heatmap import draw_finding, draw_thumbnail
 
 
 def noise(height: int, width: int) -> NDArray[np.uint8]:
@@ -30,39 +27,6 @@ def opened(height: int, width: int, box: tuple[int, int, int, int]) -> Opened:
         square=np.zeros((64, 64, 3), np.uint8),
         frame=Frame((height, width), box, placement, 64),
     )
-
-
-@settings(deadline=None, max_examples=25)
-@given(st.integers(0, 10_000))
-def test_pixels_without_evidence_are_the_cameras_own(seed: int) -> None:
-    random = np.random.default_rng(seed)
-    picture = random.integers(0, 256, (60, 80, 3), dtype=np.uint8)
-    heat = np.zeros((60, 80), np.float32)
-    heat[20:40, 30:50] = random.random((20, 20)) * 0.49
-    before = picture.copy()
-    drawn = draw_heat(picture, heat)
-    np.testing.assert_array_equal(picture, before)
-    np.testing.assert_array_equal(drawn[heat == 0.0], picture[heat == 0.0])
-    assert (drawn[20:40, 30:50] != picture[20:40, 30:50]).any()
-
-
-def test_more_evidence_is_lighter_and_bluer_over_any_fundus() -> None:
-    picture = np.full((1, 256, 3), (150, 90, 5), np.uint8)
-    heat = np.linspace(0.0, 0.499, 256, dtype=np.float32)[None]
-    blue = draw_heat(picture, heat)[0, :, 2].astype(int)
-    assert (np.diff(blue) >= 0).all()
-    assert blue[-1] - blue[0] > 50
-    with pytest.raises(UsageError, match="heat of"):
-        draw_heat(picture, heat[:, :-1])
-
-
-def test_a_line_surrounds_what_exceeds_half() -> None:
-    picture, heat = np.full((100, 100, 3), 90, np.uint8), np.zeros((100, 100), np.float32)
-    heat[40:60, 30:70] = 0.9
-    white = (draw_heat(picture, heat) > 220).all(axis=2)
-    rows, columns = np.nonzero(white)
-    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (40, 59, 30, 69)
-    assert not white[45:55, 35:65].any()
 
 
 def test_a_finding_is_the_whole_original_with_its_text_below() -> None:

@@ -11,9 +11,9 @@ import cv2
 import typer
 
 from realmnet_runtime.audit import AuditLog
+from realmnet_runtime.cli.drawings import Drawings
 from realmnet_runtime.cli.outputs import (
     print_json,
-    require_writable_directory,
     require_writable_file,
     say,
     write_json_lines,
@@ -27,10 +27,9 @@ from realmnet_runtime.errors import (
     RealmnetError,
     UsageError,
 )
-from realmnet_runtime.files import sha256_of, write_atomically
-from realmnet_runtime.images import list_images, read_image
-from realmnet_runtime.overlay import draw_overlay, encode_png
-from realmnet_runtime.prediction import Prediction
+from realmnet_runtime.files import sha256_of
+from realmnet_runtime.heat_overlay import LEAST_SIDE
+from realmnet_runtime.images import list_images
 from realmnet_runtime.predictor import Predictor
 from realmnet_runtime.selection import AUTO
 from realmnet_runtime.slots import SlotStore
@@ -60,6 +59,15 @@ def predict(  # noqa: PLR0917 - the options of a command are all by name
     overlay: Annotated[
         Path | None, typer.Option(help="Write an annotated PNG of each image here.")
     ] = None,
+    heatmap: Annotated[
+        Path | None, typer.Option(help="Write a heat map of each finding here, a PNG each.")
+    ] = None,
+    heatmap_side: Annotated[
+        int | None,
+        typer.Option(
+            min=LEAST_SIDE, help="Most pixels of their longer side; the image's by default."
+        ),
+    ] = None,
     audit: Annotated[
         Path | None, typer.Option(help="Append every answer and refusal to this chained log.")
     ] = None,
@@ -73,8 +81,8 @@ def predict(  # noqa: PLR0917 - the options of a command are all by name
     paths = list(_expand(images))
     if output is not None:
         require_writable_file(output)
-    if overlay is not None:
-        require_writable_directory(overlay)
+    drawings = Drawings(overlay, heatmap, heatmap_side)
+    drawings.require_writable()
     log = None if audit is None else AuditLog(audit)
     trust = trust_of(trusted_key, allow_unsigned=allow_unsigned)
     answers: list[dict[str, Any]] = []
@@ -95,7 +103,7 @@ def predict(  # noqa: PLR0917 - the options of a command are all by name
         # OpenCV's own pool would otherwise take every core for decoding and resizing.
         cv2.setNumThreads(predictor.threads)
         for path in paths:
-            answer = _answer(predictor, path, log, table=not json, overlay=overlay)
+            answer = _answer(predictor, path, log, table=not json, drawings=drawings)
             answers.append(answer)
             if json:
                 print_json(answer)
@@ -113,7 +121,7 @@ def _answer(
     log: AuditLog | None,
     *,
     table: bool,
-    overlay: Path | None,
+    drawings: Drawings,
 ) -> dict[str, Any]:
     # Recorded before it is given: an answer that nobody can account for is none.
     try:
@@ -126,10 +134,10 @@ def _answer(
         return refusal
     if log is not None:
         log.append(prediction)
-    if overlay is not None:
-        _write_overlay(path, prediction, overlay)
+    labels = predictor.manifest.labels
+    drawings.write(path, prediction, labels)
     if table:
-        print_renderable(prediction_table(str(path), prediction, predictor.manifest.labels))
+        print_renderable(prediction_table(str(path), prediction, labels))
     return prediction.to_dict()
 
 
@@ -169,8 +177,3 @@ def _refusal(path: Path, error: ImageRefused) -> dict[str, Any]:
             "message": str(error),
         },
     }
-
-
-def _write_overlay(path: Path, prediction: Prediction, directory: Path) -> None:
-    picture = draw_overlay(read_image(path), prediction)
-    write_atomically(directory / f"{prediction.input_sha256}.png", encode_png(picture))

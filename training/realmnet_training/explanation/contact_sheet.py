@@ -8,10 +8,10 @@ from typing import Final
 
 import numpy as np
 
+from realmnet_runtime.lettering import Line, Picture, padded, stacked, text_strip
 from realmnet_runtime.overlay import BACKGROUND, FOUND, QUIET
 from realmnet_training.explanation.findings import OUTCOMES, Outcome
 from realmnet_training.explanation.heatmap import LEGEND
-from realmnet_training.explanation.lettering import Line, Picture, padded, stacked, text_strip
 
 THUMBNAIL_PX: Final = 220
 _ACROSS: Final = 6

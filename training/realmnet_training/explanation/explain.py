@@ -19,14 +19,9 @@ from scipy.stats import spearmanr
 
 from realmnet_runtime.errors import UsageError
 from realmnet_runtime.field_of_view import find_field_of_view
+from realmnet_runtime.frame import Frame, frame_of
 from realmnet_runtime.images import decode_image, read_image
-from realmnet_runtime.preprocess import (
-    Placement,
-    PreprocessSpec,
-    place_crop,
-    prepare,
-    to_tensor,
-)
+from realmnet_runtime.preprocess import PreprocessSpec, prepare, to_tensor
 from realmnet_training.explanation.grad_cam import grad_cam_pp
 from realmnet_training.model import RealMNet
 
@@ -46,40 +41,6 @@ class Agreement(msgspec.Struct, frozen=True):
 
     rank_correlation: float | None
     peak_distance: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class Frame:
-    """Where the network's square lies on the original picture.
-
-    Attributes:
-        original_size: (height, width), pixels.
-        box: (x0, y0, x1, y1) of the crop on the original, half-open.
-        placement: of the crop on the square.
-        size: side of the square, pixels.
-    """
-
-    original_size: tuple[int, int]
-    box: tuple[int, int, int, int]
-    placement: Placement
-    size: int
-
-    def carry(self, cells: Maps) -> Maps:
-        """Carry a map of the square to the original's pixels, linear between the cells' centres.
-
-        Args:
-            cells: (h, w) float32; its cells divide the square evenly.
-
-        Returns:
-            (H, W) float32 of the original size, 0 outside the box.
-        """
-        x0, y0, x1, y1 = self.box
-        top, left, rows, columns = self.placement
-        down = _between(y1 - y0, top, rows, self.size, cells.shape[0])
-        across = _between(x1 - x0, left, columns, self.size, cells.shape[1])
-        carried = np.zeros(self.original_size, np.float32)
-        carried[y0:y1, x0:x1] = down @ cells @ across.T
-        return carried
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,17 +67,11 @@ def open_picture(source: Path | bytes | NDArray[np.uint8], spec: PreprocessSpec)
     decoded = decode_image(source, model_size=spec.decode_size)
     height, width = decoded.pixels.shape[:2]
     aperture = None if spec.deborder == "off" else find_field_of_view(decoded.pixels)
-    x0, y0, x1, y1 = (0, 0, width, height) if aperture is None else aperture.box
     whole = (height, width) == decoded.original_size
     return Opened(
         original=decoded.pixels if whole else read_image(source),
         square=prepare(decoded.pixels, spec, aperture),
-        frame=Frame(
-            original_size=decoded.original_size,
-            box=decoded.to_original((x0, y0, x1, y1)),
-            placement=place_crop(y1 - y0, x1 - x0, spec),
-            size=spec.size,
-        ),
+        frame=frame_of(decoded, (0, 0, width, height) if aperture is None else aperture.box, spec),
     )
 
 
@@ -195,12 +150,3 @@ def agreement_of(maps: Mapping[Method, Maps], index: int) -> Agreement | None:
         return None
     first, second = (maps[method][index] for method in METHODS)
     return compare_maps(first, second)
-
-
-def _between(pixels: int, start: int, span: int, size: int, cells: int) -> NDArray[np.float32]:
-    """(pixels, cells) weights of linear interpolation, from the crop's side to the map's."""
-    on_square = start + (np.arange(pixels) + 0.5) * span / pixels
-    on_map = on_square * cells / size - 0.5
-    # np.interp holds the outermost cells' values beyond their centres
-    columns = [np.interp(on_map, np.arange(cells), cell) for cell in np.eye(cells)]
-    return np.stack(columns, axis=1).astype(np.float32)

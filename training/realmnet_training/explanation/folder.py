@@ -22,6 +22,7 @@ from realmnet_benchmarks.progress import Report
 from realmnet_benchmarks.splits import Split
 from realmnet_runtime.errors import OutputError
 from realmnet_runtime.files import cannot_write, sync_directory, temporary_beside, write_atomically
+from realmnet_runtime.lettering import Line
 from realmnet_runtime.overlay import FOUND, QUIET, encode_png
 from realmnet_training.checkpoint import CheckpointFacts
 from realmnet_training.explanation.contact_sheet import THUMBNAIL_PX, Tile, draw_sheet
@@ -36,7 +37,6 @@ from realmnet_training.explanation.explain import (
 )
 from realmnet_training.explanation.findings import OUTCOMES, Finding, Outcome
 from realmnet_training.explanation.heatmap import draw_finding, draw_thumbnail
-from realmnet_training.explanation.lettering import Line
 from realmnet_training.measuring.operating_points import Floats, arrays_of
 from realmnet_training.model import RealMNet
 from realmnet_training.pictures.prepared import PreparedSplit
