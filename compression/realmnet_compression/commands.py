@@ -24,7 +24,6 @@ from realmnet_compression.releasing.release import (
     quantiser_pictures,
 )
 from realmnet_compression.releasing.release import release as release_bundle
-from realmnet_runtime.cli.bundle import bundle  # noqa: F401 - the verb's place until now
 from realmnet_runtime.cli.outputs import require_writable_file
 from realmnet_runtime.errors import ConfigurationError
 from realmnet_training.checkpoint import load_checkpoint

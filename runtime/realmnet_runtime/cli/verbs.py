@@ -52,6 +52,14 @@ VERBS: Final[dict[str, Verb]] = {
         "install, prove, activate and roll back bundles on a device",
         _CLI,
     ),
+    "bundle": Verb(
+        "realmnet_runtime.cli.bundle:bundle",
+        "verify, inspect and sign bundles, make keys",
+        _CLI,
+    ),
+    "audit": Verb(
+        "realmnet_runtime.cli.audit:audit", "verify and continue the log of answers", _CLI
+    ),
     "doctor": Verb(
         "realmnet_runtime.cli.doctor:doctor",
         "say what this machine can run, and what is amiss",
@@ -108,11 +116,6 @@ VERBS: Final[dict[str, Verb]] = {
     ),
     "release": Verb(
         "realmnet_compression.commands:release", "make a bundle", "realmnet[compression]"
-    ),
-    "bundle": Verb(
-        "realmnet_compression.commands:bundle",
-        "pack, inspect and verify bundles",
-        "realmnet[compression]",
     ),
     "report": Verb(
         "realmnet_benchmarks.report_commands:report",

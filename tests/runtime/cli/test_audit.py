@@ -10,15 +10,7 @@ from typing import Any
 
 import pytest
 
-from realmnet_runtime.cli import verbs
-
 Command = Callable[..., Any]
-
-
-@pytest.fixture(autouse=True)
-def _verb(monkeypatch: pytest.MonkeyPatch) -> None:
-    verb = verbs.Verb("realmnet_runtime.cli.audit:audit", "", "realmnet-runtime[cli]")
-    monkeypatch.setitem(verbs.VERBS, "audit", verb)
 
 
 @pytest.fixture

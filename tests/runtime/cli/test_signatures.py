@@ -13,16 +13,9 @@ import pytest
 
 pytest.importorskip("cryptography", reason="the extra 'signature' is not installed")
 
-from realmnet_runtime.cli import verbs
 from realmnet_runtime.keys import read_private_key, read_public_key
 
 Command = Callable[..., Any]
-
-
-@pytest.fixture(autouse=True)
-def _verb(monkeypatch: pytest.MonkeyPatch) -> None:
-    verb = verbs.Verb("realmnet_runtime.cli.bundle:bundle", "", "realmnet-runtime[cli]")
-    monkeypatch.setitem(verbs.VERBS, "bundle", verb)
 
 
 @pytest.fixture
