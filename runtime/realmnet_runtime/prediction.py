@@ -11,19 +11,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realmnet_runtime.boxes import Box
+from realmnet_runtime.errors import ImageRefused
 from realmnet_runtime.field_of_view import FieldOfView
 from realmnet_runtime.manifest import Engine
+from realmnet_runtime.quality import Quality
 
-STAGES: Final = ("decode", "field_of_view", "prepare", "engine", "decision")
-"""Keys of `Prediction.timings_ms`, in the order of the journey."""
+STAGES: Final = ("decode", "field_of_view", "quality", "prepare", "engine", "decision")
+"""Keys of `Prediction.timings_ms`, in the order of the journey; of a picture that is ungradable
+before the engine is asked, only the first three and `prepare`."""
 
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
     """What one bundle says of one picture on one machine.
 
+    Of an ungradable picture it says so and nothing else, unless it was asked to answer all the
+    same: then `withheld` is true, and no probability, finding or reading is given.
+
     Attributes:
-        probabilities: sigmoid(logit / temperature) in 0..1, by label name in label order.
+        quality: whether the picture is gradable, and why not.
+        probabilities: sigmoid(logit / temperature) in 0..1, by label name in label order; empty
+            where the answer is withheld.
         thresholds: of the variant that ran, by label name in label order.
         findings: names at or above their thresholds, in label order.
         grade: META-PM grade 0..4; None where the grades' answer is inconsistent or absent.
@@ -34,7 +42,8 @@ class Prediction:
         aperture: box and mask in pixels of the picture as decoded; `field_of_view` has them in
             those of the original.
         original_size: (height, width) of the original picture, pixels.
-        score_maps: (L, h, w) float32, the evidence for each label at each position of the crop.
+        score_maps: (L, h, w) float32, the evidence for each label at each position of the crop;
+            (L, 0, 0) where the answer is withheld.
         timings_ms: wall-clock milliseconds by stage (`STAGES`).
         input_sha256: SHA-256 of the file's bytes, or of an array's; names the picture.
         model: name and version of the model.
@@ -72,6 +81,23 @@ class Prediction:
     threads: int
     chosen_because: str
     notice: str
+    quality: Quality
+
+    @property
+    def withheld(self) -> bool:
+        """Whether there is no answer, since the picture is ungradable."""
+        return not self.probabilities
+
+    @property
+    def refusal(self) -> dict[str, Any] | None:
+        """Why the answer is withheld, as errors are told in JSON; None where there is one."""
+        if not self.withheld:
+            return None
+        return {
+            "kind": "Ungradable",
+            "exit_code": ImageRefused.exit_code,
+            "message": f"ungradable: {self.quality.summary}",
+        }
 
     @cached_property
     def field_of_view(self) -> FieldOfView:
@@ -86,6 +112,7 @@ class Prediction:
         height, width = self.original_size
         return {
             "input": {"sha256": self.input_sha256, "width": width, "height": height},
+            "quality": self.quality.to_dict(),
             "probabilities": dict(self.probabilities),
             "thresholds": dict(self.thresholds),
             "findings": list(self.findings),
@@ -105,5 +132,5 @@ class Prediction:
             "threads": self.threads,
             "chosen_because": self.chosen_because,
             "notice": self.notice,
-            "error": None,
+            "error": self.refusal,
         }

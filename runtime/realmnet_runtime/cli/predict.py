@@ -38,6 +38,9 @@ def predict(  # noqa: PLR0917 - the options of a command are all by name
     cache: Annotated[
         Path | None, typer.Option(help="Folder of `realmnet prepare`; the user's by default.")
     ] = None,
+    answer_ungradable: Annotated[
+        bool, typer.Option("--answer-ungradable", help="Answer ungradable images too.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="One JSON object a line, an image.")] = False,
     output: Annotated[
         Path | None, typer.Option(help="Also write the JSON lines to this file.")
@@ -62,7 +65,9 @@ def predict(  # noqa: PLR0917 - the options of a command are all by name
         # OpenCV's own pool would otherwise take every core for decoding and resizing.
         cv2.setNumThreads(predictor.threads)
         for path in paths:
-            answer = _answer(predictor, path, table=not json, overlay=overlay)
+            answer = _answer(
+                predictor, path, table=not json, overlay=overlay, ungradable=answer_ungradable
+            )
             answers.append(answer)
             if json:
                 print_json(answer)
@@ -75,13 +80,15 @@ def predict(  # noqa: PLR0917 - the options of a command are all by name
 
 
 def _answer(
-    predictor: Predictor, path: Path, *, table: bool, overlay: Path | None
+    predictor: Predictor, path: Path, *, table: bool, overlay: Path | None, ungradable: bool
 ) -> dict[str, Any]:
     try:
-        prediction = predictor.predict(path)
+        prediction = predictor.predict(path, answer_ungradable=ungradable)
     except ImageRefused as error:
         say(f"{path}: {error}")
         return _refusal(path, error)
+    if not prediction.quality.gradable:
+        say(f"{path}: ungradable: {prediction.quality.summary}")
     if overlay is not None:
         _write_overlay(path, prediction, overlay)
     if table:
