@@ -18,7 +18,7 @@ from realmnet_runtime.quality import Quality
 
 STAGES: Final = ("decode", "field_of_view", "quality", "prepare", "engine", "decision")
 """Keys of `Prediction.timings_ms`, in the order of the journey; of a picture that is ungradable
-before the engine is asked, only the first three and `prepare`."""
+before the engine is asked, only the first four."""
 
 
 @dataclass(frozen=True, eq=False)

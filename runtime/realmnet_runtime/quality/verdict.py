@@ -245,8 +245,9 @@ def _of_kind(measures: Mapping[str, float], limits: QualityLimits) -> Iterator[R
 
 def _passed(rule: Rule, measures: Mapping[str, float], limits: QualityLimits) -> Iterator[Reason]:
     measured, allowed = measures[rule.measure], float(getattr(limits, rule.limit))
-    low = rule.limit.startswith("least_")
-    if measured < allowed if low else measured > allowed:
+    bounds_below = rule.limit.startswith("least_")
+    passed = measured < allowed if bounds_below else measured > allowed
+    if passed:
         yield _reason(rule, measured, allowed)
 
 

@@ -85,6 +85,7 @@ def test_a_sites_dim_pictures_are_answered_by_the_bundle_fitted_on_them(
         assert fitted.manifest.quality.fitted_on.bundle_sha256 == old.digest
         assert b"4711" not in fitted.raw_manifest
     assert realmnet("selftest", new).code == 0
+    assert f"fitted on {PICTURES} pictures" in realmnet("info", new).out
 
     again = tmp_path / "again.realmnet"
     words[3] = again

@@ -14,7 +14,7 @@ from realmnet_runtime.errors import ConfigurationError
 from realmnet_runtime.field_of_view import find_field_of_view
 from realmnet_runtime.images import read_image
 from realmnet_runtime.quality import DEFAULT_LIMITS, Quality, judge, measure_picture
-from realmnet_runtime.quality.verdict import LEAST_COLOUR, RULES
+from realmnet_runtime.quality.verdict import LEAST_COLOUR, RULES, Rule
 
 from .conftest import blurred, grey_of, lit, shared_pictures
 
@@ -42,13 +42,13 @@ def test_a_good_picture_has_no_reason() -> None:
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.limit)
-def test_each_limit_is_allowed_itself_and_nothing_beyond(rule: object) -> None:
-    limit = float(getattr(DEFAULT_LIMITS, rule.limit))  # type: ignore[attr-defined]
-    measure = rule.measure  # type: ignore[attr-defined]
-    beyond = -1e-9 if rule.limit.startswith("least") else 1e-9  # type: ignore[attr-defined]
+def test_each_limit_is_allowed_itself_and_nothing_beyond(rule: Rule) -> None:
+    limit = float(getattr(DEFAULT_LIMITS, rule.limit))
+    measure = rule.measure
+    beyond = -1e-9 if rule.limit.startswith("least") else 1e-9
     assert judge({**GOOD, measure: limit}, DEFAULT_LIMITS) == ()
     (reason,) = judge({**GOOD, measure: limit + beyond}, DEFAULT_LIMITS)
-    assert (reason.kind, reason.measure) == (rule.kind, measure)  # type: ignore[attr-defined]
+    assert (reason.kind, reason.measure) == (rule.kind, measure)
     assert (reason.measured, reason.allowed) == (limit + beyond, limit)
     assert "\n" not in reason.text
 
