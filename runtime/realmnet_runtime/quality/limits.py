@@ -19,8 +19,8 @@ Positive = Annotated[float, msgspec.Meta(gt=0.0)]
 Digest = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$", max_length=64)]
 Count = Annotated[int, msgspec.Meta(ge=0)]
 
-STATISTICS: Final = ("mean", "largest", "spread")
-"""What is kept of each label's score map, in this order, label by label."""
+REGIONS: Final = 3
+"""Each label's score map is kept as the means of 3 x 3 regions, label by label, row by row."""
 
 
 class QualityLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -79,16 +79,16 @@ DEFAULT_LIMITS: Final = QualityLimits(
 class ScoreMapTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How the score maps of development pictures lie, for one variant.
 
-    The D statistics are `STATISTICS` of each label's map, label by label. After (statistic -
-    centre) / spread the distance is the root of the mean square along the whitened axes: about 1
-    for the pictures it was fitted on, whatever D is.
+    The D statistics are the means of `REGIONS` x `REGIONS` regions of each label's map. After
+    (statistic - centre) / spread the distance is the root of the mean square along the whitened
+    axes: below or about 1 for the pictures it was fitted on, whatever D is.
 
     Attributes:
         variant: whose maps; another variant's differ by its rounding.
         centre: (D,) medians.
         spread: (D,) robust standard deviations, above zero.
-        precision: (D, D) rows, symmetric: inverse of the shrunk covariance of what is centred and
-            scaled.
+        precision: inverse of the shrunk covariance of what is centred and scaled, (D, D) and
+            symmetric: the lower triangle, row i of i + 1 values.
         most_distance: largest that counts as familiar.
     """
 
@@ -100,11 +100,12 @@ class ScoreMapTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         count = len(self.centre)
-        sizes = {len(self.spread), len(self.precision), *map(len, self.precision)}
-        if not count or sizes != {count}:
+        rows = list(map(len, self.precision))
+        if not count or len(self.spread) != count or rows != list(range(1, count + 1)):
             raise ConfigurationError(
                 f"score-map table of '{self.variant}' has {count} centres, {len(self.spread)} "
-                f"spreads and {len(self.precision)} rows of precision; give as many of each"
+                f"spreads and {len(rows)} rows of precision; give as many of each, row i of i + 1 "
+                f"values"
             )
 
 
@@ -157,8 +158,8 @@ class QualityGate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                     f"{', '.join(variants)}"
                 )
         for table in self.score_maps:
-            if len(table.centre) != labels * len(STATISTICS):
+            if len(table.centre) != labels * REGIONS**2:
                 raise ConfigurationError(
                     f"score-map table of '{table.variant}' has {len(table.centre)} statistics; "
-                    f"{labels} labels have {labels * len(STATISTICS)}"
+                    f"{labels} labels have {labels * REGIONS**2}"
                 )

@@ -222,7 +222,8 @@ def _touching(area: Mask, rim: Mask) -> int:
     """Number of pixels of the area's connected parts that touch the rim."""
     _, parts = cv2.connectedComponents(area.view(np.uint8))
     sizes = np.bincount(parts.ravel())
-    return int(sizes[np.unique(parts[area & rim])].sum())
+    touching = np.unique(parts[area & rim]).astype(np.intp)
+    return int(sizes[touching].sum())
 
 
 def _sum(plane: Bytes, inside: Mask) -> int:

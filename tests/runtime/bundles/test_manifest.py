@@ -150,8 +150,8 @@ def test_a_bundle_without_limits_is_written_as_runtimes_before_them_read_it(
 
 def gate(**table: object) -> QualityGate:
     """Limits, and a score-map table of the contents' five labels."""
-    rows = tuple(tuple(float(i == j) for j in range(15)) for i in range(15))
-    kept = {"variant": "a-fp32", "centre": (0.1,) * 15, "spread": (2.0,) * 15}
+    rows = tuple((*[0.0] * row, 1.0) for row in range(45))
+    kept = {"variant": "a-fp32", "centre": (0.1,) * 45, "spread": (2.0,) * 45}
     made = ScoreMapTable(**{**kept, "precision": rows, "most_distance": 3.5, **table})  # type: ignore[arg-type]
     return QualityGate(DEFAULT_LIMITS, FIT, (made,))
 
@@ -162,9 +162,9 @@ def gate(**table: object) -> QualityGate:
         (gate(variant="c"), "score-map table of 'c'; give at most one for each of a-fp32, b-int8"),
         (
             gate(centre=(0.0,), spread=(1.0,), precision=((1.0,),)),
-            "1 statistics; 5 labels have 15",
+            "1 statistics; 5 labels have 45",
         ),
-        (gate(spread=(0.0,) * 15), "> 0.0"),
+        (gate(spread=(0.0,) * 45), "> 0.0"),
     ],
 )
 def test_limits_of_another_bundle_are_refused(

@@ -38,8 +38,8 @@ def with_gate(tiny_bundle: Path, tmp_path: Path) -> Callable[..., Path]:
         with Bundle.open(tiny_bundle) as bundle:
             digest = bundle.digest
             variants = [variant.name for variant in bundle.manifest.variants]
-            size = 3 * len(bundle.manifest.labels)
-            rows = tuple(tuple(map(float, row)) for row in np.eye(size))
+            size = 9 * len(bundle.manifest.labels)
+            rows = tuple((*[0.0] * row, 1.0) for row in range(size))
             tables = tuple(
                 ScoreMapTable(name, (0.0,) * size, (1.0,) * size, rows, most_distance)
                 for name in variants
