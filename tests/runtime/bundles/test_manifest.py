@@ -346,7 +346,9 @@ def test_schema_describes_every_field_of_an_encoded_manifest(honest: dict[str, A
         if "properties" not in kind:
             return sum(compare(v, kind["additionalProperties"]) for v in value.values())
         assert value.keys() <= kind["properties"].keys()
-        assert kind["properties"].keys() - value.keys() <= {"weights"}, "left out where empty"
+        assert kind["properties"].keys() - value.keys() <= {"weights", "quality"}, (
+            "left out where empty"
+        )
         assert kind["additionalProperties"] is False
         return sum(compare(v, kind["properties"][k]) for k, v in value.items())
 

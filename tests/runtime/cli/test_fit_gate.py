@@ -69,7 +69,7 @@ def test_a_sites_dim_pictures_are_answered_by_the_bundle_fitted_on_them(
     assert said["fitted_on"]["pictures"] == PICTURES
     assert said["refused_before"]["too_dark"] == PICTURES
     assert said["refused_after"].get("too_dark", 0) == 0
-    assert "4711" not in done.out + done.err
+    assert "patient4711" not in done.out + done.err
 
     after = realmnet("predict", picture, "--bundle", new, "--json")
     assert after.code == 0, after.err
@@ -83,7 +83,7 @@ def test_a_sites_dim_pictures_are_answered_by_the_bundle_fitted_on_them(
         assert fitted.manifest.variants == old.manifest.variants
         assert fitted.manifest.quality is not None
         assert fitted.manifest.quality.fitted_on.bundle_sha256 == old.digest
-        assert b"4711" not in fitted.raw_manifest
+        assert b"patient4711" not in fitted.raw_manifest
     assert realmnet("selftest", new).code == 0
     assert f"fitted on {PICTURES} pictures" in realmnet("info", new).out
 
