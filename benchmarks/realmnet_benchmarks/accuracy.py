@@ -27,7 +27,7 @@ class Said(Protocol):
 
     @property
     def probabilities(self) -> Mapping[str, float]:
-        """By label name, in label order."""
+        """By label name, in label order; empty where the picture is ungradable."""
         ...
 
     @property
@@ -150,13 +150,17 @@ def answer(
     last: Said | None = None
     for row, path in enumerate(split.paths):
         try:
-            last = predictor.predict(path)
+            said = predictor.predict(path)
         except ImageRefused as error:
             refusals[type(error).__name__] += 1
         else:
-            _require_labels(tuple(last.probabilities), names)
-            probabilities[row] = list(last.probabilities.values())
-            decisions[row] = [name in last.findings for name in names]
+            if not said.probabilities:
+                refusals["Ungradable"] += 1
+            else:
+                _require_labels(tuple(said.probabilities), names)
+                probabilities[row] = list(said.probabilities.values())
+                decisions[row] = [name in said.findings for name in names]
+                last = said
         progress(row + 1)
     if last is None:
         raise UsageError(

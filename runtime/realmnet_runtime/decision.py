@@ -1,12 +1,14 @@
-"""From logits to findings: sigmoid, temperature, threshold."""
+"""From logits to findings: sigmoid, temperature, threshold, clinical reading."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from realmnet_runtime.errors import IncompatibleError
-from realmnet_runtime.labels import LabelSet
+from realmnet_runtime.labels import LabelSet, Reading
 from realmnet_runtime.manifest import OperatingPoint
 
 
@@ -48,3 +50,43 @@ def findings_of(
 ) -> tuple[str, ...]:
     """Names at or above their thresholds, in label order."""
     return tuple(name for name in labels.names if probabilities[name] >= point.thresholds[name])
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """What the network says of one picture, read by the variant's operating point.
+
+    Attributes:
+        probabilities: by label name, in label order; empty where the answer is withheld.
+        findings: names at or above their thresholds, in label order.
+        reading: the clinical one.
+        score_maps: (L, h, w) float32; (L, 0, 0) where the answer is withheld.
+    """
+
+    probabilities: dict[str, float]
+    findings: tuple[str, ...]
+    reading: Reading
+    score_maps: npt.NDArray[np.float32]
+
+    @classmethod
+    def of(
+        cls,
+        logits: npt.NDArray[np.float32],
+        score_maps: npt.NDArray[np.float32],
+        labels: LabelSet,
+        point: OperatingPoint,
+    ) -> Answer:
+        """The answer of (L,) logits and (L, h, w) score maps.
+
+        Raises:
+            IncompatibleError: a logit is not finite.
+        """
+        probabilities = calibrated_probabilities(logits, labels, point)
+        findings = findings_of(probabilities, labels, point)
+        return cls(probabilities, findings, labels.read(findings), score_maps)
+
+    @classmethod
+    def withheld(cls, labels: int) -> Answer:
+        """No answer, of a model of so many labels."""
+        nothing = Reading(grade=None, staphyloma=None, pathologic_myopia=None, inconsistencies=())
+        return cls({}, (), nothing, np.zeros((labels, 0, 0), np.float32))

@@ -20,6 +20,7 @@ from realmnet_runtime.errors import ConfigurationError, IncompatibleError, Integ
 from realmnet_runtime.files import path_fault, sha256_of
 from realmnet_runtime.labels import LabelSet
 from realmnet_runtime.preprocess import SPEC_VERSION, PreprocessSpec
+from realmnet_runtime.quality.limits import QualityGate
 from realmnet_runtime.structs import decode_json
 from realmnet_runtime.suggestions import nearest
 
@@ -198,7 +199,10 @@ class Evidence(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The whole of `manifest.json`."""
+    """The whole of `manifest.json`.
+
+    `quality` says which pictures are answered; absent, the runtime's own limits hold.
+    """
 
     schema_version: int
     model: Model
@@ -209,6 +213,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     golden: tuple[GoldenCase, ...]
     provenance: Provenance
     evidence: tuple[Evidence, ...] = ()
+    quality: QualityGate | None = None
 
     def __post_init__(self) -> None:
         if self.schema_version != SCHEMA_VERSION:
@@ -227,6 +232,8 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         for case in self.golden:
             _require_listed(case.image, paths, f"golden case '{case.name}'")
             self._check_answers(case)
+        if self.quality is not None:
+            self.quality.check(tuple(variant.name for variant in self.variants), len(self.labels))
 
     def _check_operating_point(self, variant: Variant) -> None:
         for kind, values in (
@@ -300,6 +307,8 @@ def encode_manifest(manifest: Manifest) -> bytes:
         # A key that older runtimes would refuse is written only where it says something.
         if not variant["weights"]:
             del variant["weights"]
+    if content["quality"] is None:
+        del content["quality"]
     return msgspec.json.format(msgspec.json.encode(content), indent=2) + b"\n"
 
 

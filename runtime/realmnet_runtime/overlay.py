@@ -107,7 +107,7 @@ class _Panel:
         self._text("RealMNet", y=3.0, capital=1.25)
         self._text(prediction.model, y=5.2, capital=0.62, colour=QUIET)
         # Seven rows fill what they are given; longer label sets get narrower rows.
-        pitch = min(2.9, 20.3 / len(prediction.probabilities))
+        pitch = min(2.9, 20.3 / max(1, len(prediction.probabilities)))
         y = 7.8
         for name in prediction.probabilities:
             self._probability(prediction, name, y=y, size=pitch / 2.9)
@@ -185,6 +185,8 @@ class _Panel:
 
 
 def _reading(prediction: Prediction) -> list[str]:
+    if prediction.withheld:
+        return [f"Ungradable: {prediction.quality.summary}", "No answer is given."]
     grade = "undecided" if prediction.grade is None else str(prediction.grade)
     return [
         f"Findings: {', '.join(prediction.findings) or 'none'}",

@@ -11,23 +11,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realmnet_runtime.boxes import Box
-from realmnet_runtime.errors import UsageError
+from realmnet_runtime.errors import ImageRefused, UsageError
 from realmnet_runtime.explain import bounded_size, heat_map
 from realmnet_runtime.field_of_view import FieldOfView
 from realmnet_runtime.frame import Frame, size_of_picture
 from realmnet_runtime.manifest import Engine
+from realmnet_runtime.quality import Quality
 from realmnet_runtime.suggestions import nearest
 
-STAGES: Final = ("decode", "field_of_view", "prepare", "engine", "decision")
-"""Keys of `Prediction.timings_ms`, in the order of the journey."""
+STAGES: Final = ("decode", "field_of_view", "quality", "prepare", "engine", "decision")
+"""Keys of `Prediction.timings_ms`, in the order of the journey; of a picture that is ungradable
+before the engine is asked, only the first four."""
 
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
     """What one bundle says of one picture on one machine.
 
+    Of an ungradable picture it says so and nothing else, unless it was asked to answer all the
+    same: then `withheld` is true, and no probability, finding or reading is given.
+
     Attributes:
-        probabilities: sigmoid(logit / temperature) in 0..1, by label name in label order.
+        quality: whether the picture is gradable, and why not.
+        probabilities: sigmoid(logit / temperature) in 0..1, by label name in label order; empty
+            where the answer is withheld.
         thresholds: of the variant that ran, by label name in label order.
         findings: names at or above their thresholds, in label order.
         grade: META-PM grade 0..4; None where the grades' answer is inconsistent or absent.
@@ -40,7 +47,7 @@ class Prediction:
         original_size: (height, width) of the original picture, pixels.
         frame: where the model's square lies on the original picture.
         score_maps: (L, h, w) float32, the evidence for each label at each position of the model's
-            square; `heat_maps` has them on the picture.
+            square, which `heat_maps` has on the picture; (L, 0, 0) where the answer is withheld.
         timings_ms: wall-clock milliseconds by stage (`STAGES`).
         input_sha256: SHA-256 of the file's bytes, or of an array's; names the picture.
         model: name and version of the model.
@@ -81,6 +88,23 @@ class Prediction:
     chosen_because: str
     notice: str
     answered_at: str
+    quality: Quality
+
+    @property
+    def withheld(self) -> bool:
+        """Whether there is no answer, since the picture is ungradable."""
+        return not self.probabilities
+
+    @property
+    def refusal(self) -> dict[str, Any] | None:
+        """Why the answer is withheld, as errors are told in JSON; None where there is one."""
+        if not self.withheld:
+            return None
+        return {
+            "kind": "Ungradable",
+            "exit_code": ImageRefused.exit_code,
+            "message": f"ungradable: {self.quality.summary}",
+        }
 
     @cached_property
     def field_of_view(self) -> FieldOfView:
@@ -108,11 +132,14 @@ class Prediction:
             for the label, negative against it; 0 outside the aperture.
 
         Raises:
-            UsageError: a label the model does not have, or a size that no picture has.
+            UsageError: a label the model does not have, a withheld answer, or a size that no
+                picture has.
             IncompatibleError: the engine answered scores that are not finite.
         """
-        names = tuple(self.probabilities)
+        names = tuple(self.thresholds)
         wanted = self.findings if labels is None else tuple(labels)
+        if wanted and self.withheld:
+            raise UsageError(f"{self.quality.summary}: the answer was withheld, so it has no maps")
         for name in wanted:
             if name not in names:
                 raise UsageError(
@@ -133,6 +160,7 @@ class Prediction:
         height, width = self.original_size
         return {
             "input": {"sha256": self.input_sha256, "width": width, "height": height},
+            "quality": self.quality.to_dict(),
             "probabilities": dict(self.probabilities),
             "thresholds": dict(self.thresholds),
             "findings": list(self.findings),
@@ -153,5 +181,5 @@ class Prediction:
             "chosen_because": self.chosen_because,
             "notice": self.notice,
             "time": self.answered_at,
-            "error": None,
+            "error": self.refusal,
         }

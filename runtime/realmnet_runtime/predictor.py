@@ -23,7 +23,7 @@ from realmnet_runtime.backends import (
 from realmnet_runtime.bundle import Bundle, BundleSource
 from realmnet_runtime.clock import utc_now
 from realmnet_runtime.cpu import instruction_sets
-from realmnet_runtime.decision import calibrated_probabilities, findings_of
+from realmnet_runtime.decision import Answer
 from realmnet_runtime.default_bundle import find_default_bundle
 from realmnet_runtime.errors import UsageError
 from realmnet_runtime.field_of_view import FieldOfView, find_field_of_view
@@ -33,7 +33,7 @@ from realmnet_runtime.loading import Loaded, load_variant
 from realmnet_runtime.manifest import Manifest, Variant
 from realmnet_runtime.prediction import Prediction
 from realmnet_runtime.preprocess import PreprocessSpec, prepare, to_tensor
-from realmnet_runtime.quality import require_colour
+from realmnet_runtime.quality.gate import Gate
 from realmnet_runtime.selection import AUTO, Choice, choose_variant
 from realmnet_runtime.trust import DEFAULT_TRUST, Trust
 
@@ -49,7 +49,16 @@ class Predictor:
     `cv2.setNumThreads(predictor.threads)` where that matters, as `realmnet predict` does.
     """
 
-    __slots__ = ("_backend", "_bundle", "_choice", "_how", "_owns_bundle", "_prepared", "_turn")
+    __slots__ = (
+        "_backend",
+        "_bundle",
+        "_choice",
+        "_gate",
+        "_how",
+        "_owns_bundle",
+        "_prepared",
+        "_turn",
+    )
 
     def __init__(
         self, bundle: Bundle, choice: Choice, loaded: Loaded, *, owns_bundle: bool
@@ -60,6 +69,7 @@ class Predictor:
         self._how = loaded.how
         self._prepared = loaded.prepared_sha256
         self._owns_bundle = owns_bundle
+        self._gate = Gate(bundle.manifest.quality, choice.variant.name)
         self._turn = Lock()
 
     @classmethod
@@ -161,30 +171,36 @@ class Predictor:
         """Threads the engine computes with, as read back."""
         return self.facts.threads
 
-    def predict(self, source: ImageSource) -> Prediction:
-        """Answer one picture.
+    def predict(self, source: ImageSource, *, answer_ungradable: bool = False) -> Prediction:
+        """Answer one picture, or say why it is ungradable: then `Prediction.withheld` is true.
 
         Args:
             source: path, bytes of a file, or (H, W, 3) uint8 RGB.
+            answer_ungradable: answer an ungradable picture all the same; its quality still says
+                that it is.
 
         Raises:
             MissingPath: no such file.
-            ImageRefused: unreadable, without a field of view, or grey.
+            ImageRefused: unreadable, too small, or without a field of view.
             IncompatibleError: the engine answered no finite numbers.
             UsageError: an array of another shape or type, or the predictor is closed.
         """
-        return self.predict_with_input(source)[0]
+        return self.predict_with_input(source, answer_ungradable=answer_ungradable)[0]
 
-    def predict_many(self, sources: Iterable[ImageSource]) -> Iterator[Prediction]:
+    def predict_many(
+        self, sources: Iterable[ImageSource], *, answer_ungradable: bool = False
+    ) -> Iterator[Prediction]:
         """Answer pictures one by one, in order, as they are asked for; errors as `predict`.
 
         A picture that is refused ends the iteration with its error; call `predict` for each where
         the rest should be answered all the same.
         """
         for source in sources:
-            yield self.predict(source)
+            yield self.predict(source, answer_ungradable=answer_ungradable)
 
-    def predict_with_input(self, source: ImageSource) -> tuple[Prediction, NDArray[np.float32]]:
+    def predict_with_input(
+        self, source: ImageSource, *, answer_ungradable: bool = False
+    ) -> tuple[Prediction, NDArray[np.float32]]:
         """As `predict`, with the (3, S, S) float32 input tensor the engine was given."""
         backend = self._open_backend()
         spec = self.manifest.preprocess
@@ -193,32 +209,35 @@ class Predictor:
             decoded = decode_image(source, model_size=spec.decode_size)
         with _timed(timings, "field_of_view"):
             aperture = _aperture(decoded, spec)
-            require_colour(decoded.pixels, aperture)
+        with _timed(timings, "quality"):
+            quality = self._gate.look(decoded.pixels, aperture)
         with _timed(timings, "prepare"):
             tensor = to_tensor(prepare(decoded.pixels, spec, aperture), spec)
-        # Waiting for another thread's picture is no part of this one's time in the engine.
-        with self._turn, _timed(timings, "engine"):
-            logits, score_maps = backend.infer(tensor[np.newaxis])
-        with _timed(timings, "decision"):
-            labels, point = self.manifest.labels, self.variant.operating_point
-            probabilities = calibrated_probabilities(logits[0], labels, point)
-            findings = findings_of(probabilities, labels, point)
-            reading = labels.read(findings)
+        labels, point = self.manifest.labels, self.variant.operating_point
+        answer = Answer.withheld(len(labels))
+        if quality.gradable or answer_ungradable:
+            # Waiting for another thread's picture is no part of this one's time in the engine.
+            with self._turn, _timed(timings, "engine"):
+                logits, score_maps = backend.infer(tensor[np.newaxis])
+            with _timed(timings, "decision"):
+                given = Answer.of(logits[0], score_maps[0], labels, point)
+                quality = self._gate.look_at_maps(quality, score_maps[0])
+                answer = given if quality.gradable or answer_ungradable else answer
         model, facts = self.manifest.model, backend.facts
         frame = frame_of(decoded, aperture.box, spec)
         prediction = Prediction(
-            probabilities=probabilities,
+            probabilities=answer.probabilities,
             thresholds={name: point.thresholds[name] for name in labels.names},
-            findings=findings,
-            grade=reading.grade,
-            staphyloma=reading.staphyloma,
-            pathologic_myopia=reading.pathologic_myopia,
-            inconsistencies=reading.inconsistencies,
+            findings=answer.findings,
+            grade=answer.reading.grade,
+            staphyloma=answer.reading.staphyloma,
+            pathologic_myopia=answer.reading.pathologic_myopia,
+            inconsistencies=answer.reading.inconsistencies,
             box=frame.box,
             aperture=aperture,
             original_size=decoded.original_size,
             frame=frame,
-            score_maps=score_maps[0],
+            score_maps=answer.score_maps,
             timings_ms=timings,
             input_sha256=decoded.sha256,
             model=f"{model.name} {model.version}",
@@ -232,6 +251,7 @@ class Predictor:
             chosen_because=self.chosen_because,
             notice=model.notice,
             answered_at=utc_now(),
+            quality=quality,
         )
         return prediction, tensor
 

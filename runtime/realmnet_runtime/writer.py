@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import BinaryIO, Final
 
+import msgspec
+
 from realmnet_runtime.bundle import Bundle
 from realmnet_runtime.cpu import INSTRUCTION_SETS
 from realmnet_runtime.errors import ConfigurationError, IntegrityError, MissingPath, OutputError
@@ -43,6 +45,7 @@ from realmnet_runtime.manifest import (
     encode_manifest,
 )
 from realmnet_runtime.preprocess import PreprocessSpec
+from realmnet_runtime.quality.limits import QualityGate
 from realmnet_runtime.signature import Signature
 from realmnet_runtime.stores import (
     GREATEST_COMPRESSION_RATIO,
@@ -73,6 +76,7 @@ def write_bundle(
     provenance: Provenance,
     golden: Iterable[GoldenCase] = (),
     evidence: Iterable[Evidence] = (),
+    quality: QualityGate | None = None,
     compressed: bool = False,
 ) -> Path:
     """Write an unsigned bundle and open it before it takes its place; what was there is replaced.
@@ -88,6 +92,7 @@ def write_bundle(
         provenance: where it comes from.
         golden: pictures with known answers; their images are names in `files`.
         evidence: figures measured.
+        quality: which pictures are answered; None leaves that to the runtime's own limits.
         compressed: deflate the entries of a zip that get smaller by it: about a fifth for INT8
             weights, for several times the opening time and twice the memory on the device.
 
@@ -109,6 +114,7 @@ def write_bundle(
         provenance=provenance,
         golden=golden,
         evidence=evidence,
+        quality=quality,
     )
     content = {name: _reader(source) for name, source in files.items()}
     return _write(
@@ -135,16 +141,31 @@ def copy_bundle(
         IntegrityError: the bundle changed since it was opened.
         OutputError: it could not be written; what was there before is untouched.
     """
-    names = [artifact.path for artifact in bundle.manifest.artifacts]
-    content = {name: _bundled(bundle, name) for name in names}
     return _write(
         Path(path),
         bundle.raw_manifest,
         bundle.manifest,
-        content,
+        _content(bundle),
         signature or bundle.signature,
         compressed=compressed,
     )
+
+
+def copy_bundle_with_quality(
+    bundle: Bundle, path: str | Path, quality: QualityGate, *, compressed: bool = False
+) -> Path:
+    """Write an open bundle again with other limits of quality; its digest changes, no file does.
+
+    It is unsigned: a signature is of the manifest, and the limits are in it.
+
+    Raises:
+        ConfigurationError: the limits do not belong to the bundle's variants and labels.
+        IntegrityError: the bundle changed since it was opened.
+        OutputError: it could not be written; what was there before is untouched.
+    """
+    raw = encode_manifest(msgspec.structs.replace(bundle.manifest, quality=quality))
+    manifest = decode_json(raw, Manifest, MANIFEST_NAME)
+    return _write(Path(path), raw, manifest, _content(bundle), None, compressed=compressed)
 
 
 def build_manifest(
@@ -157,6 +178,7 @@ def build_manifest(
     provenance: Provenance,
     golden: Iterable[GoldenCase] = (),
     evidence: Iterable[Evidence] = (),
+    quality: QualityGate | None = None,
 ) -> Manifest:
     """The manifest of these files, decoded from its own bytes, so types and ranges are checked.
 
@@ -176,6 +198,7 @@ def build_manifest(
         golden=tuple(golden),
         provenance=provenance,
         evidence=tuple(evidence),
+        quality=quality,
     )
     for variant in manifest.variants:
         for word in variant.cpu_requires:
@@ -247,6 +270,12 @@ def _reader(source: bytes | Path) -> Callable[[], bytes]:
             raise _unreadable(source, error) from error
 
     return read
+
+
+def _content(bundle: Bundle) -> Content:
+    return {
+        artifact.path: _bundled(bundle, artifact.path) for artifact in bundle.manifest.artifacts
+    }
 
 
 def _bundled(bundle: Bundle, name: str) -> Callable[[], bytes]:

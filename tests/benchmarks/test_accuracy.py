@@ -73,7 +73,10 @@ class Replay:
 
 
 class Recorded:
-    """Replays the eight-byte numbers a file holds; an empty file is refused."""
+    """Replays the eight-byte numbers a file holds; an empty file is refused.
+
+    A file of one number is ungradable.
+    """
 
     def __init__(self, names: tuple[str, ...] = PSMM.names) -> None:
         self.names = names
@@ -84,6 +87,8 @@ class Recorded:
         values = np.frombuffer(image.read_bytes())
         if not len(values):
             raise UnreadableImage("an empty file")
+        if len(values) == 1:
+            return Replay({}, dict.fromkeys(self.names, 0.6), ())
         probabilities = dict(zip(self.names, values.tolist(), strict=False))
         found = tuple(name for name, value in probabilities.items() if value >= 0.6)
         return Replay(probabilities, dict.fromkeys(self.names, 0.6), found)
@@ -119,6 +124,15 @@ def test_refused_images_are_counted_and_left_out_of_the_metrics(tmp_path: Path) 
     interval = measure_intervals(found, table, replicates=40)["ap_macro"]
     assert float(interval.estimate) == pytest.approx(metrics["ap_macro"])
     assert float(interval.low) <= float(interval.estimate) <= float(interval.high)
+
+
+def test_ungradable_images_are_counted_as_refused(tmp_path: Path) -> None:
+    table = written(tmp_path, empty=(7,))
+    (tmp_path / f"{IMAGES - 1}.bin").write_bytes(np.zeros(1).tobytes())
+    found = answer(Recorded(), table)
+    assert np.flatnonzero(found.refused).tolist() == [7, IMAGES - 1]
+    assert dict(found.refusals) == {"UnreadableImage": 1, "Ungradable": 1}
+    assert found.variant == "onnxruntime-fp32 (fp32)"
 
 
 def test_other_errors_are_not_refusals(tmp_path: Path) -> None:

@@ -157,6 +157,8 @@ def eye() -> NDArray[np.uint8]:
     """(480, 640, 3) uint8 RGB: a textured disc, red and green as of two lasers, on black."""
     random = np.random.default_rng(11)
     texture = cv2.resize(random.random((24, 32), np.float32), (640, 480), interpolation=2)
+    # Without anything fine in it an eye is blurred, and a blurred one is not answered.
+    texture += 0.7 * cv2.resize(random.random((120, 160), np.float32) - 0.5, (640, 480))
     rows, columns = np.mgrid[:480, :640]
     inside = ((columns - 330) / 250.0) ** 2 + ((rows - 245) / 200.0) ** 2 < 1
     red = np.where(inside, 90 + 110 * texture, 2)

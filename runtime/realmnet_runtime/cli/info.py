@@ -78,6 +78,7 @@ def _facts(
         "golden cases": len(manifest.golden),
         "made": f"{origin.created} by toolkit {origin.toolkit_version}: {origin.command}",
         "trained on": origin.trained_on,
+        "quality limits": _limits(manifest),
     }
     sizes = {artifact.path: artifact.size for artifact in manifest.artifacts}
     for variant in manifest.variants:
@@ -98,3 +99,11 @@ def _facts(
         )
     facts["would run here"] = f"{here['variant'] or 'nothing'}: {here['reason']}"
     return facts
+
+
+def _limits(manifest: Manifest) -> str:
+    if manifest.quality is None:
+        return "the runtime's own"
+    fit, tables = manifest.quality.fitted_on, manifest.quality.score_maps
+    of = ", ".join(table.variant for table in tables) or "none"
+    return f"fitted on {fit.pictures} pictures; score-map table of: {of}"

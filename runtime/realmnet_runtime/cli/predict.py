@@ -52,6 +52,9 @@ def predict(  # noqa: PLR0917 - the options of a command are all by name
         Path | None,
         typer.Option(help="Answer by the active slot of this store, as it was tested."),
     ] = None,
+    answer_ungradable: Annotated[
+        bool, typer.Option("--answer-ungradable", help="Answer ungradable images too.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="One JSON object a line, an image.")] = False,
     output: Annotated[
         Path | None, typer.Option(help="Also write the JSON lines to this file.")
@@ -103,7 +106,14 @@ def predict(  # noqa: PLR0917 - the options of a command are all by name
         # OpenCV's own pool would otherwise take every core for decoding and resizing.
         cv2.setNumThreads(predictor.threads)
         for path in paths:
-            answer = _answer(predictor, path, log, table=not json, drawings=drawings)
+            answer = _answer(
+                predictor,
+                path,
+                log,
+                table=not json,
+                drawings=drawings,
+                ungradable=answer_ungradable,
+            )
             answers.append(answer)
             if json:
                 print_json(answer)
@@ -122,10 +132,11 @@ def _answer(
     *,
     table: bool,
     drawings: Drawings,
+    ungradable: bool,
 ) -> dict[str, Any]:
     # Recorded before it is given: an answer that nobody can account for is none.
     try:
-        prediction = predictor.predict(path)
+        prediction = predictor.predict(path, answer_ungradable=ungradable)
     except ImageRefused as error:
         refusal = _refusal(path, error)
         if log is not None:
@@ -134,6 +145,8 @@ def _answer(
         return refusal
     if log is not None:
         log.append(prediction)
+    if not prediction.quality.gradable:
+        say(f"{path}: ungradable: {prediction.quality.summary}")
     labels = predictor.manifest.labels
     drawings.write(path, prediction, labels)
     if table:

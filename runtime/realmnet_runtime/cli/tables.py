@@ -40,7 +40,11 @@ def prediction_table(title: str, prediction: Prediction, labels: LabelSet) -> Re
         prediction: its answer.
         labels: of the model, for their plain meaning.
     """
-    table = Table(title=Text(title, style="bold"), title_justify="left", expand=False)
+    name = Text(title, style="bold")
+    below = (facts_table(_facts(prediction)), Text(prediction.notice, style="bold"), "")
+    if prediction.withheld:
+        return Group(name, *below)
+    table = Table(title=name, title_justify="left", expand=False)
     table.add_column("label", no_wrap=True)
     table.add_column("meaning")
     table.add_column("probability", no_wrap=True)
@@ -57,7 +61,7 @@ def prediction_table(title: str, prediction: Prediction, labels: LabelSet) -> Re
             "yes" if found else "",
             style="bold" if found else "",
         )
-    return Group(table, facts_table(_facts(prediction)), Text(prediction.notice, style="bold"), "")
+    return Group(table, *below)
 
 
 def facts_table(facts: dict[str, Any]) -> Table:
@@ -96,11 +100,15 @@ def _facts(prediction: Prediction) -> dict[str, Any]:
     height, width = prediction.original_size
     total = sum(prediction.timings_ms.values())
     stages = " + ".join(f"{stage} {ms:.1f}" for stage, ms in prediction.timings_ms.items())
-    facts = {
+    answered = {
         "findings": ", ".join(prediction.findings) or "none",
         "META-PM grade": _or_undecided(prediction.grade),
         "posterior staphyloma": _yes_no(prediction.staphyloma),
         "pathologic myopia": _yes_no(prediction.pathologic_myopia),
+    }
+    facts = {
+        "quality": prediction.quality.summary,
+        **({} if prediction.withheld else answered),
         "field of view": f"x {x0}..{x1}, y {y0}..{y1} of {width} x {height} pixels",
         "time": f"{total:.1f} ms = {stages}",
         "run by": (

@@ -60,6 +60,11 @@ VERBS: Final[dict[str, Verb]] = {
     "audit": Verb(
         "realmnet_runtime.cli.audit:audit", "verify and continue the log of answers", _CLI
     ),
+    "fit-gate": Verb(
+        "realmnet_runtime.cli.fit_gate:fit_gate",
+        "fit the limits of quality to a site's own pictures",
+        _CLI,
+    ),
     "doctor": Verb(
         "realmnet_runtime.cli.doctor:doctor",
         "say what this machine can run, and what is amiss",

@@ -28,6 +28,7 @@ from realmnet_runtime.manifest import (
     read_manifest,
 )
 from realmnet_runtime.preprocess import PreprocessSpec
+from realmnet_runtime.quality import DEFAULT_LIMITS, QualityGate, ScoreMapTable, SiteFit
 from realmnet_runtime.writer import build_manifest
 
 SCHEMA_FILE = Path(__file__).parents[3] / "docs/schema/manifest.schema.json"
@@ -38,6 +39,8 @@ positive = st.floats(min_value=0, exclude_min=True, allow_infinity=False)
 probabilities = st.floats(0, 1)
 # letters from which no device name of Windows (con, prn, aux, nul, com1, lpt1) can be spelt
 paths = st.from_regex(r"[a-k0-9_]{1,6}(/[a-k0-9_]{1,6}){0,2}\.(onnx|png)", fullmatch=True)
+
+FIT = SiteFit(200, {"grey": 1}, "a" * 64, "b" * 64, "a-fp32")
 
 
 @st.composite
@@ -106,6 +109,7 @@ def manifests(draw: st.DrawFn) -> Manifest:
             )
             for _ in range(draw(st.integers(0, 2)))
         ),
+        quality=draw(st.none() | st.just(QualityGate(DEFAULT_LIMITS, FIT))),
     )  # fmt: skip
 
 
@@ -132,6 +136,51 @@ def test_a_model_of_one_file_is_written_as_runtimes_before_the_second_one_read_i
         "",
         "",
     ]
+
+
+def test_a_bundle_without_limits_is_written_as_runtimes_before_them_read_it(
+    contents: Callable[[], dict[str, Any]],
+) -> None:
+    manifest = build_manifest(**contents())
+    assert manifest.quality is None
+    assert b'"quality"' not in encode_manifest(manifest)
+    limits = build_manifest(**contents(), quality=gate())
+    assert read_manifest(encode_manifest(limits)).quality == gate()
+
+
+def gate(**table: object) -> QualityGate:
+    """Limits, and a score-map table of the contents' five labels."""
+    rows = tuple((*[0.0] * row, 1.0) for row in range(45))
+    kept = {"variant": "a-fp32", "centre": (0.1,) * 45, "spread": (2.0,) * 45}
+    made = ScoreMapTable(**{**kept, "precision": rows, "most_distance": 3.5, **table})  # type: ignore[arg-type]
+    return QualityGate(DEFAULT_LIMITS, FIT, (made,))
+
+
+@pytest.mark.parametrize(
+    ("quality", "says"),
+    [
+        (gate(variant="c"), "score-map table of 'c'; give at most one for each of a-fp32, b-int8"),
+        (
+            gate(centre=(0.0,), spread=(1.0,), precision=((1.0,),)),
+            "1 statistics; 5 labels have 45",
+        ),
+        (gate(spread=(0.0,) * 45), "> 0.0"),
+    ],
+)
+def test_limits_of_another_bundle_are_refused(
+    contents: Callable[[], dict[str, Any]], quality: QualityGate, says: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=says):
+        build_manifest(**contents(), quality=quality)
+
+
+def test_an_unknown_limit_is_refused_with_the_nearest(
+    contents: Callable[[], dict[str, Any]],
+) -> None:
+    content = json.loads(encode_manifest(build_manifest(**contents(), quality=gate())))
+    content["quality"]["limits"]["least_lihgt"] = 0.2
+    with pytest.raises(IntegrityError, match="did you mean 'least_light'"):
+        read_manifest(json.dumps(content).encode())
 
 
 def test_an_openvino_ir_has_two_files_and_both_are_listed(
@@ -297,7 +346,9 @@ def test_schema_describes_every_field_of_an_encoded_manifest(honest: dict[str, A
         if "properties" not in kind:
             return sum(compare(v, kind["additionalProperties"]) for v in value.values())
         assert value.keys() <= kind["properties"].keys()
-        assert kind["properties"].keys() - value.keys() <= {"weights"}, "left out where empty"
+        assert kind["properties"].keys() - value.keys() <= {"weights", "quality"}, (
+            "left out where empty"
+        )
         assert kind["additionalProperties"] is False
         return sum(compare(v, kind["properties"][k]) for k, v in value.items())
 

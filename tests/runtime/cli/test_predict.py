@@ -79,7 +79,7 @@ def test_a_directory_is_answered_in_order(
     folder.mkdir()
     digests = []
     for name in ("b.png", "a.PNG", "c.bmp"):
-        shifted = np.roll(eye, 3 * ord(name[0]), axis=1)
+        shifted = np.roll(eye, ord(name[0]) % 32, axis=1)
         content = cv2.imencode(name[-4:].lower(), shifted[:, :, ::-1])[1].tobytes()
         (folder / name).write_bytes(content)
         digests.append((name, hashlib.sha256(content).hexdigest()))
