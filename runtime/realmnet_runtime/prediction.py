@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realmnet_runtime.boxes import Box
+from realmnet_runtime.dicom.laterality import Laterality
 from realmnet_runtime.field_of_view import FieldOfView
 from realmnet_runtime.manifest import Engine
 
@@ -47,6 +48,8 @@ class Prediction:
         threads: the engine's, as read back.
         chosen_because: why this variant and engine.
         notice: the statement the model carries; show it with every answer.
+        laterality: the eye, as a DICOM file's header says; else `unknown`.
+        frame: number of a DICOM file's frame, from 1; None for other pictures.
     """
 
     probabilities: Mapping[str, float]
@@ -72,6 +75,8 @@ class Prediction:
     threads: int
     chosen_because: str
     notice: str
+    laterality: Laterality = "unknown"
+    frame: int | None = None
 
     @cached_property
     def field_of_view(self) -> FieldOfView:
@@ -85,7 +90,13 @@ class Prediction:
         """JSON-ready mapping; the picture is named by digest, and mask and maps are left out."""
         height, width = self.original_size
         return {
-            "input": {"sha256": self.input_sha256, "width": width, "height": height},
+            "input": {
+                "sha256": self.input_sha256,
+                "width": width,
+                "height": height,
+                "laterality": self.laterality,
+                "frame": self.frame,
+            },
             "probabilities": dict(self.probabilities),
             "thresholds": dict(self.thresholds),
             "findings": list(self.findings),

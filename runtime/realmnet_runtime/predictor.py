@@ -148,19 +148,23 @@ class Predictor:
         """Threads the engine computes with, as read back."""
         return self.facts.threads
 
-    def predict(self, source: ImageSource) -> Prediction:
+    def predict(self, source: ImageSource, *, frame: int | None = None) -> Prediction:
         """Answer one picture.
 
         Args:
             source: path, bytes of a file, or (H, W, 3) uint8 RGB.
+            frame: number of the frame of a DICOM file, from 1; may be left out where there is one.
 
         Raises:
             MissingPath: no such file.
-            ImageRefused: unreadable, without a field of view, or grey.
+            ImageRefused: unreadable, without a field of view, grey, or of several frames of which
+                none is named.
+            BackendUnavailable: a DICOM file, and the extra `dicom` is not installed.
             IncompatibleError: the engine answered no finite numbers.
-            UsageError: an array of another shape or type, or the predictor is closed.
+            UsageError: an array of another shape or type, no such frame, or the predictor is
+                closed.
         """
-        return self.predict_with_input(source)[0]
+        return self.predict_with_input(source, frame=frame)[0]
 
     def predict_many(self, sources: Iterable[ImageSource]) -> Iterator[Prediction]:
         """Answer pictures one by one, in order, as they are asked for; errors as `predict`.
@@ -171,13 +175,15 @@ class Predictor:
         for source in sources:
             yield self.predict(source)
 
-    def predict_with_input(self, source: ImageSource) -> tuple[Prediction, NDArray[np.float32]]:
+    def predict_with_input(
+        self, source: ImageSource, *, frame: int | None = None
+    ) -> tuple[Prediction, NDArray[np.float32]]:
         """As `predict`, with the (3, S, S) float32 input tensor the engine was given."""
         backend = self._open_backend()
         spec = self.manifest.preprocess
         timings: dict[str, float] = {}
         with _timed(timings, "decode"):
-            decoded = decode_image(source, model_size=spec.decode_size)
+            decoded = decode_image(source, model_size=spec.decode_size, frame=frame)
         with _timed(timings, "field_of_view"):
             aperture = _aperture(decoded, spec)
             require_colour(decoded.pixels, aperture)
@@ -216,6 +222,8 @@ class Predictor:
             threads=facts.threads,
             chosen_because=self.chosen_because,
             notice=model.notice,
+            laterality=decoded.laterality,
+            frame=decoded.frame,
         )
         return prediction, tensor
 

@@ -16,6 +16,7 @@ from realmnet_runtime.cli.outputs import (
     say,
     write_json_lines,
 )
+from realmnet_runtime.cli.reports import ReportFolder, open_report_folder
 from realmnet_runtime.cli.tables import prediction_table, print_renderable
 from realmnet_runtime.errors import ImageRefused, MissingPath
 from realmnet_runtime.files import sha256_of, write_atomically
@@ -45,6 +46,15 @@ def predict(  # noqa: PLR0917 - the options of a command are all by name
     overlay: Annotated[
         Path | None, typer.Option(help="Write an annotated PNG of each image here.")
     ] = None,
+    frame: Annotated[
+        int | None, typer.Option(min=1, help="Frame of a DICOM file of several, from 1.")
+    ] = None,
+    sr: Annotated[
+        Path | None, typer.Option(help="Write a DICOM report (SR) of each DICOM image here.")
+    ] = None,
+    codes: Annotated[
+        Path | None, typer.Option(help="Code map of the reports, JSON; see docs/dicom.md.")
+    ] = None,
 ) -> int:
     """Answer each image: probabilities, findings, META-PM grade, field of view.
 
@@ -55,6 +65,7 @@ def predict(  # noqa: PLR0917 - the options of a command are all by name
         require_writable_file(output)
     if overlay is not None:
         require_writable_directory(overlay)
+    reports = open_report_folder(sr, codes, paths)
     answers: list[dict[str, Any]] = []
     with Predictor.open(
         bundle, engine=engine, threads=threads, variant=variant, cache=cache
@@ -62,7 +73,9 @@ def predict(  # noqa: PLR0917 - the options of a command are all by name
         # OpenCV's own pool would otherwise take every core for decoding and resizing.
         cv2.setNumThreads(predictor.threads)
         for path in paths:
-            answer = _answer(predictor, path, table=not json, overlay=overlay)
+            answer = _answer(
+                predictor, path, frame=frame, table=not json, overlay=overlay, reports=reports
+            )
             answers.append(answer)
             if json:
                 print_json(answer)
@@ -75,10 +88,18 @@ def predict(  # noqa: PLR0917 - the options of a command are all by name
 
 
 def _answer(
-    predictor: Predictor, path: Path, *, table: bool, overlay: Path | None
+    predictor: Predictor,
+    path: Path,
+    *,
+    frame: int | None,
+    table: bool,
+    overlay: Path | None,
+    reports: ReportFolder | None,
 ) -> dict[str, Any]:
     try:
-        prediction = predictor.predict(path)
+        prediction = predictor.predict(path, frame=frame)
+        if reports is not None:
+            reports.write(path, prediction, predictor.manifest.labels)
     except ImageRefused as error:
         say(f"{path}: {error}")
         return _refusal(path, error)
@@ -117,5 +138,5 @@ def _refusal(path: Path, error: ImageRefused) -> dict[str, Any]:
 
 
 def _write_overlay(path: Path, prediction: Prediction, directory: Path) -> None:
-    picture = draw_overlay(read_image(path), prediction)
+    picture = draw_overlay(read_image(path, frame=prediction.frame), prediction)
     write_atomically(directory / f"{prediction.input_sha256}.png", encode_png(picture))
