@@ -93,7 +93,7 @@ def write_capture(
     _describe(image, prediction, label)
     _refer(image, source, prediction)
     source.hand_on(image)
-    image.PatientOrientation = ""
+    image.PatientOrientation = []
     image.BurnedInAnnotation = "NO"
     if source.lossy:
         image.LossyImageCompression = "01"

@@ -96,7 +96,8 @@ def _palette_column(descriptor: bytes, entries: bytes) -> NDArray[np.uint8]:
         values = ((words + 128) // 257 if bits == 16 else words & 255).astype(np.uint8)
     else:
         raise _bad_palette(f"says {count} entries of {bits} bits and holds {len(entries)} bytes")
-    return values[np.clip(np.arange(256) - first, 0, count - 1)]
+    column: NDArray[np.uint8] = values[np.clip(np.arange(256) - first, 0, count - 1)]
+    return column
 
 
 def _bad_palette(how: str) -> UnreadableImage:

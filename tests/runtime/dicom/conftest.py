@@ -124,8 +124,10 @@ class Eye:
     fragments: list[bytes] | None = None
 
     def __post_init__(self) -> None:
-        # An ophthalmic photograph may have these three alone; a secondary capture any.
-        ophthalmic = self.photometric in {"RGB", "YBR_FULL_422", "MONOCHROME2"}
+        # What an ophthalmic photograph may have; the rest goes into a secondary capture.
+        ophthalmic = self.photometric in {"YBR_FULL_422", "MONOCHROME2"} or (
+            self.photometric == "RGB" and not self.syntax.startswith("jpeg")
+        )
         self.sop_class = self.sop_class or (OPHTHALMIC if ophthalmic else CAPTURE)
 
     def dataset(self) -> Dataset:

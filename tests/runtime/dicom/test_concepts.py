@@ -18,7 +18,6 @@ from realmnet_runtime.dicom.concepts import (
 )
 from realmnet_runtime.errors import ConfigurationError, MissingPath
 
-
 PRIVATE_BUT_VERIFIED = (
     '{"terms": {"site": {"value": "1", "scheme": "99X", "meaning": "x",'
     ' "verified": true, "source": "me"}}}'

@@ -61,7 +61,7 @@ def everything_logged(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixt
 
 
 @pytest.mark.filterwarnings("always")
-def test_library_says_nothing_of_a_person(
+def test_library_says_nothing_of_a_person(  # noqa: PLR0917 - fixtures go by name
     predictor: Predictor,
     eye_dicom: bytes,
     eye: Picture,
@@ -99,7 +99,7 @@ def test_library_says_nothing_of_a_person(
         "LossyImageCompressionRatio",
     ],
 )
-def test_values_in_the_wrong_place_are_not_repeated(
+def test_values_in_the_wrong_place_are_not_repeated(  # noqa: PLR0917 - fixtures go by name
     make_eye: MakeEye,
     predictor: Predictor,
     eye: Picture,
@@ -149,7 +149,7 @@ def test_damaged_headers_are_not_repeated(
     require_nothing_of(planted, *(str(warning.message) for warning in warned))
 
 
-def test_command_says_nothing_of_a_person(
+def test_command_says_nothing_of_a_person(  # noqa: PLR0917 - fixtures go by name
     realmnet: Outcome,
     make_eye: MakeEye,
     eye_dicom: bytes,
