@@ -10,6 +10,7 @@ from typing import Final
 from realmnet_runtime.cli.outputs import require_writable_directory
 from realmnet_runtime.dicom import is_dicom, measurement_report, require_writer
 from realmnet_runtime.dicom.concepts import CodeMap, read_code_map
+from realmnet_runtime.dicom.quality import Gradability
 from realmnet_runtime.errors import UnreadableImage, UsageError
 from realmnet_runtime.files import write_atomically
 from realmnet_runtime.labels import LabelSet
@@ -33,7 +34,11 @@ class ReportFolder:
             OutputError: the report could not be written.
             UnreadableImage: the picture's header has no UIDs to refer to.
         """
-        report = measurement_report(_content(path), prediction, labels, codes=self.codes)
+        # What was answered has passed the gate.
+        quality = Gradability(gradable=True)
+        report = measurement_report(
+            _content(path), prediction, labels, quality=quality, codes=self.codes
+        )
         name = f"{prediction.input_sha256}-{prediction.frame}.sr.dcm"
         write_atomically(self.directory / name, report)
 

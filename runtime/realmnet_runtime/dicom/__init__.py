@@ -15,7 +15,6 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Final, cast
 
 from realmnet_runtime.dicom.concepts import CodeMap
-from realmnet_runtime.dicom.quality import Gradability
 from realmnet_runtime.errors import BackendUnavailable, UsageError
 from realmnet_runtime.files import sha256_of
 
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from realmnet_runtime.dicom.picture import DicomPicture
+    from realmnet_runtime.dicom.quality import Gradability
     from realmnet_runtime.labels import LabelSet
     from realmnet_runtime.prediction import Prediction
 
@@ -79,8 +79,8 @@ def measurement_report(
     prediction: Prediction,
     labels: LabelSet,
     *,
+    quality: Gradability,
     codes: CodeMap | None = None,
-    quality: Gradability | None = None,
     created: datetime | None = None,
 ) -> bytes:
     """Write an answer as a Comprehensive 3D SR by template 1500 (PS3.16).
@@ -94,8 +94,9 @@ def measurement_report(
         source: the DICOM file that was answered.
         prediction: its answer.
         labels: of the model that answered.
+        quality: of the picture; of one whose answer was withheld (no probabilities) the report
+            holds nothing else.
         codes: which codes to write; by default the built-in map.
-        quality: of the picture; by default gradable, as everything is that was answered.
         created: date and time of the document; by default now.
 
     Returns:
@@ -108,7 +109,7 @@ def measurement_report(
         UsageError: the answer is of another picture or another model.
     """
     _require_answer_of(source, prediction)
-    if tuple(prediction.probabilities) != labels.names:
+    if tuple(prediction.probabilities) not in {labels.names, ()}:
         raise UsageError(
             f"answer of the labels {', '.join(prediction.probabilities)}, label set "
             f"'{labels.name}' has {', '.join(labels.names)}; give the model's set"
@@ -120,7 +121,7 @@ def measurement_report(
         prediction,
         labels,
         codes=codes,
-        quality=Gradability() if quality is None else quality,
+        quality=quality,
         created=created or _now(),
     )
     return cast("bytes", report)

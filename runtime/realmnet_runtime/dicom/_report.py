@@ -50,9 +50,7 @@ def write_report(
     """See `realmnet_runtime.dicom.measurement_report`."""
     source = read_source(data)
     content = _Content(source, source.stand_in(), prediction, codes)
-    groups = [content.of_label(label) for label in labels.labels]
-    if labels.grades or labels.staphyloma:
-        groups.append(content.of_reading(has_grades=bool(labels.grades)))
+    groups = content.of_answer(labels) if prediction.probabilities else []
     groups.append(content.of_quality(quality))
     report = MeasurementReport(
         observation_context=content.observer(),
@@ -137,6 +135,13 @@ class _Content:
                 ),
             )
         )
+
+    def of_answer(self, labels: LabelSet) -> list[MeasurementsAndQualitativeEvaluations]:
+        """Every label, and the reading of sets that have one."""
+        groups = [self.of_label(label) for label in labels.labels]
+        if labels.grades or labels.staphyloma:
+            groups.append(self.of_reading(has_grades=bool(labels.grades)))
+        return groups
 
     def of_label(self, label: Label) -> MeasurementsAndQualitativeEvaluations:
         """Probability, threshold and presence of one label."""

@@ -14,5 +14,5 @@ class Gradability:
         reasons: why not, or what was noted; plain words without personal data.
     """
 
-    gradable: bool = True
+    gradable: bool
     reasons: tuple[str, ...] = ()

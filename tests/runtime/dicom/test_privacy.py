@@ -18,11 +18,13 @@ from numpy.typing import NDArray
 
 from realmnet_runtime import PSMM, Predictor, decode_image
 from realmnet_runtime.dicom import heat_map_capture, measurement_report
+from realmnet_runtime.dicom.quality import Gradability
 from realmnet_runtime.errors import RealmnetError
 
 pydicom = pytest.importorskip("pydicom", reason="DICOM needs the extra 'dicom'")
 
 Picture = NDArray[np.uint8]
+GOOD = Gradability(gradable=True)
 MakeEye = Callable[..., Any]
 Outcome = Callable[..., Any]
 
@@ -71,7 +73,7 @@ def test_library_says_nothing_of_a_person(  # noqa: PLR0917 - fixtures go by nam
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     prediction = predictor.predict(eye_dicom)
-    measurement_report(eye_dicom, prediction, PSMM)
+    measurement_report(eye_dicom, prediction, PSMM, quality=GOOD)
     heat_map_capture(eye_dicom, eye, prediction, "PS")
     decoded = decode_image(eye_dicom)
     said = [json.dumps(prediction.to_dict()), repr(prediction), repr(decoded)]
@@ -125,7 +127,7 @@ def test_values_in_the_wrong_place_are_not_repeated(  # noqa: PLR0917 - fixtures
     with recorded() as warned:
         try:
             prediction = predictor.predict(source)
-            measurement_report(source, prediction, PSMM)
+            measurement_report(source, prediction, PSMM, quality=GOOD)
             heat_map_capture(source, eye, prediction, "PS")
         except RealmnetError as error:
             said.append(said_by(error))

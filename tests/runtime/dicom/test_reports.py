@@ -24,6 +24,7 @@ highdicom = pytest.importorskip("highdicom", reason="reports need the extra 'dic
 from pydicom.sr._concepts_dict import concepts  # noqa: E402
 
 Picture = NDArray[np.uint8]
+GOOD = Gradability(gradable=True)
 MakeEye = Callable[..., Any]
 Validate = Callable[[bytes], list[str]]
 
@@ -68,7 +69,7 @@ def evaluations_of(group: Any) -> dict[str, str]:  # noqa: ANN401
 
 @pytest.fixture(scope="module")
 def report(eye_dicom: bytes, answer: Prediction) -> bytes:
-    return measurement_report(eye_dicom, answer, PSMM, created=NOW)
+    return measurement_report(eye_dicom, answer, PSMM, created=NOW, quality=GOOD)
 
 
 # Validity
@@ -118,7 +119,7 @@ def test_reports_and_heat_maps_are_valid(
     photometric = "YBR_FULL" if syntax == "jpeg" else "RGB"
     source = make_eye([eye], syntax=syntax, photometric=photometric).encode()
     answer = predictor.predict(source)
-    found = complaints(measurement_report(source, answer, PSMM))
+    found = complaints(measurement_report(source, answer, PSMM, quality=GOOD))
     assert set(found) <= set(ALLOWED)
     assert complaints(heat_map_capture(source, eye, answer, "PS")) == []
 
@@ -208,7 +209,7 @@ def test_several_frames_are_referred_to_by_number(
 ) -> None:
     source = make_eye([eye[::-1], eye]).encode()
     answer = predictor.predict(source, frame=2)
-    report = measurement_report(source, answer, PSMM)
+    report = measurement_report(source, answer, PSMM, quality=GOOD)
     assert set(complaints(report)) <= set(ALLOWED)
     for group in groups_of(report).values():
         assert group.source_images[0].referenced_frame_numbers == [2]
@@ -263,7 +264,7 @@ def test_names_in_other_scripts_and_sequences_are_handed_on(
         "OtherPatientIDsSequence": [other],
     }
     source = make_eye([eye], syntax=syntax, changes=changes).encode()
-    report = measurement_report(source, predictor.predict(source), PSMM)
+    report = measurement_report(source, predictor.predict(source), PSMM, quality=GOOD)
     document = pydicom.dcmread(BytesIO(report))
     assert document.PatientName == changes["PatientName"]
     assert document.OtherPatientIDsSequence[0].PatientID == "OTHER-9"
@@ -278,7 +279,7 @@ def test_a_source_without_a_patient_gets_valid_documents(
     source = make_eye([eye], laterality={}, changes=changes).encode()
     answer = predictor.predict(source)
     for made in (
-        measurement_report(source, answer, PSMM),
+        measurement_report(source, answer, PSMM, quality=GOOD),
         heat_map_capture(source, eye, answer, "PS"),
     ):
         assert set(complaints(made)) <= set(ALLOWED_OF_NOBODY)
@@ -287,11 +288,11 @@ def test_a_source_without_a_patient_gets_valid_documents(
 def test_the_same_answer_has_the_same_uids(
     eye_dicom: bytes, answer: Prediction, report: bytes
 ) -> None:
-    again = measurement_report(eye_dicom, answer, PSMM)
+    again = measurement_report(eye_dicom, answer, PSMM, quality=GOOD)
     other = dataclasses.replace(
         answer, probabilities=dict.fromkeys(answer.probabilities, 0.5), findings=()
     )
-    changed = measurement_report(eye_dicom, other, PSMM)
+    changed = measurement_report(eye_dicom, other, PSMM, quality=GOOD)
     uids = [
         (document.SOPInstanceUID, document.SeriesInstanceUID)
         for document in (pydicom.dcmread(BytesIO(made)) for made in (report, again, changed))
@@ -307,6 +308,16 @@ def test_content_time_is_the_callers(report: bytes) -> None:
     assert (document.ContentDate, document.ContentTime) == ("20260304", "050607")
 
 
+def test_a_withheld_answer_is_a_report_of_quality_alone(
+    eye_dicom: bytes, answer: Prediction, complaints: Validate
+) -> None:
+    withheld = dataclasses.replace(answer, probabilities={}, findings=(), grade=None)
+    quality = Gradability(gradable=False, reasons=("blurred",))
+    report = measurement_report(eye_dicom, withheld, PSMM, quality=quality)
+    assert set(complaints(report)) <= set(ALLOWED)
+    assert list(groups_of(report)) == ["quality of the picture"]
+
+
 def test_labels_without_grades_have_no_reading(eye_dicom: bytes, answer: Prediction) -> None:
     other = dataclasses.replace(
         answer,
@@ -314,7 +325,7 @@ def test_labels_without_grades_have_no_reading(eye_dicom: bytes, answer: Predict
         thresholds=dict.fromkeys(PERIPHERAL.names, 0.5),
         findings=(),
     )
-    groups = groups_of(measurement_report(eye_dicom, other, PERIPHERAL))
+    groups = groups_of(measurement_report(eye_dicom, other, PERIPHERAL, quality=GOOD))
     assert len(groups) == len(PERIPHERAL) + 1
     assert "reading of the findings" not in groups
 
@@ -380,7 +391,7 @@ def test_verified_codes_are_written_and_others_are_marked(
         },
         grades={str(grade): Concept(f"g{grade}", "SCT", "guessed too") for grade in range(5)},
     )
-    groups = groups_of(measurement_report(eye_dicom, answer, PSMM, codes=codes))
+    groups = groups_of(measurement_report(eye_dicom, answer, PSMM, codes=codes, quality=GOOD))
     verified, guessed = groups["label PS"].finding_type, groups["label MA"].finding_type
     assert (verified.value, verified.scheme_designator) == ("111", "SCT")
     assert verified.meaning == "made up for this test"
@@ -424,7 +435,7 @@ def test_a_map_for_another_model_is_refused(eye_dicom: bytes, answer: Prediction
         (CodeMap(grades={"5": Concept("1", "SCT", "x")}), "grade '5'"),
     ):
         with pytest.raises(ConfigurationError, match=said):
-            measurement_report(eye_dicom, answer, PSMM, codes=codes)
+            measurement_report(eye_dicom, answer, PSMM, codes=codes, quality=GOOD)
 
 
 # Sources
@@ -434,11 +445,11 @@ def test_an_answer_of_another_picture_or_model_is_refused(
     eye_dicom: bytes, answer: Prediction, eye: Picture
 ) -> None:
     with pytest.raises(UsageError, match="another picture"):
-        measurement_report(eye_dicom + b"\0", answer, PSMM)
+        measurement_report(eye_dicom + b"\0", answer, PSMM, quality=GOOD)
     with pytest.raises(UsageError, match="another picture"):
         heat_map_capture(eye_dicom + b"\0", eye, answer, "PS")
     with pytest.raises(UsageError, match="label set 'peripheral'"):
-        measurement_report(eye_dicom, answer, PERIPHERAL)
+        measurement_report(eye_dicom, answer, PERIPHERAL, quality=GOOD)
 
 
 @pytest.mark.parametrize("keyword", ["StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"])
@@ -454,4 +465,4 @@ def test_a_source_without_uids_is_refused(
         source = stream.getvalue()
         answer = predictor.predict(source)
         with pytest.raises(UnreadableImage, match="no valid UID"):
-            measurement_report(source, answer, PSMM)
+            measurement_report(source, answer, PSMM, quality=GOOD)
