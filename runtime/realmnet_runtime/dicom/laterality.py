@@ -14,5 +14,8 @@ def laterality_of(image_laterality: str, laterality: str) -> Laterality:
 
     A value that is neither R, L nor B counts as absent: it is never guessed at, and never shown.
     """
-    found = (_EYES.get(value.strip().upper()) for value in (image_laterality, laterality))
-    return next((eye for eye in found if eye is not None), "unknown")
+    for value in (image_laterality, laterality):
+        eye = _EYES.get(value.strip().upper())
+        if eye is not None:
+            return eye
+    return "unknown"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections import Counter
 from collections.abc import Callable
 from datetime import datetime
 from io import BytesIO
@@ -73,43 +72,6 @@ def report(eye_dicom: bytes, answer: Prediction) -> bytes:
 
 
 # Validity
-
-
-# The standard has no YBR_FULL in JPEG and no longer has uncompressed YBR_FULL_422. Both are met and
-# read, and no file that holds them can be valid.
-@pytest.mark.parametrize(
-    ("photometric", "syntaxes"),
-    [
-        ("RGB", ("explicit", "implicit", "rle", "jpeg", "jpeg extended")),
-        ("YBR_FULL", ("explicit", "implicit", "rle")),
-        ("YBR_FULL_422", ("jpeg", "jpeg extended")),
-        ("MONOCHROME1", ("explicit", "implicit", "rle", "jpeg", "jpeg extended")),
-        ("MONOCHROME2", ("explicit", "implicit", "rle", "jpeg", "jpeg extended")),
-        ("PALETTE COLOR", ("explicit", "implicit", "rle")),
-    ],
-)
-def test_files_of_these_tests_are_valid(
-    make_eye: MakeEye,
-    small: Picture,
-    complaints: Validate,
-    photometric: str,
-    syntaxes: tuple[str, ...],
-) -> None:
-    ramps = np.tile(np.arange(256, dtype=np.uint8)[:, np.newaxis], 3)
-    palette = ramps if photometric == "PALETTE COLOR" else None
-    picture = small if photometric[:3] in {"RGB", "YBR"} else small[..., 0]
-    for syntax in syntaxes:
-        made = make_eye([picture], syntax=syntax, photometric=photometric, palette=palette)
-        assert complaints(made.encode()) == []
-
-
-@pytest.mark.parametrize("sop_class", ["1.2.840.10008.5.1.4.1.1.7", "1.2.840.10008.5.1.4.1.1.7.4"])
-def test_captures_of_these_tests_are_valid(
-    make_eye: MakeEye, small: Picture, complaints: Validate, sop_class: str
-) -> None:
-    assert complaints(make_eye([small], sop_class=sop_class).encode()) == []
-    if sop_class.endswith(".4"):
-        assert complaints(make_eye([small, small], sop_class=sop_class).encode()) == []
 
 
 @pytest.mark.parametrize("syntax", ["explicit", "implicit", "jpeg"])
@@ -328,54 +290,6 @@ def test_labels_without_grades_have_no_reading(eye_dicom: bytes, answer: Predict
     groups = groups_of(measurement_report(eye_dicom, other, PERIPHERAL, quality=GOOD))
     assert len(groups) == len(PERIPHERAL) + 1
     assert "reading of the findings" not in groups
-
-
-# Heat maps
-
-
-def test_heat_map_comes_back(eye_dicom: bytes, answer: Prediction, eye: Picture) -> None:
-    turned = eye[:, ::-1]
-    capture = pydicom.dcmread(BytesIO(heat_map_capture(eye_dicom, turned, answer, "DCA")))
-    assert np.array_equal(capture.pixel_array, turned)
-    assert capture.SOPClassUID == "1.2.840.10008.5.1.4.1.1.7"
-    assert "DCA" in capture.DerivationDescription
-    assert capture.ImageLaterality == "R"
-    # What lost some of its pixels once has lost them for good.
-    assert capture.LossyImageCompression == "01"
-    assert list(capture.ImageType[:2]) == ["DERIVED", "SECONDARY"]
-
-
-def test_heat_maps_of_labels_differ_in_uid_alone(
-    eye_dicom: bytes, answer: Prediction, eye: Picture
-) -> None:
-    made = [
-        pydicom.dcmread(BytesIO(heat_map_capture(eye_dicom, picture, answer, label, instance=i)))
-        for i, (label, picture) in enumerate(
-            [("PS", eye), ("DCA", eye), ("PS", eye[::-1]), ("PS", eye)], start=1
-        )
-    ]
-    uids = [capture.SOPInstanceUID for capture in made]
-    assert Counter(uids) == {uids[0]: 2, uids[1]: 1, uids[2]: 1}
-    assert len({capture.SeriesInstanceUID for capture in made}) == 1
-    assert [capture.InstanceNumber for capture in made] == [1, 2, 3, 4]
-
-
-@pytest.mark.parametrize(
-    ("changes", "said"),
-    [
-        ({"heat_map": np.zeros((4, 4), np.uint8)}, "is needed"),
-        ({"heat_map": np.zeros((4, 4, 3), np.float32)}, "is needed"),
-        ({"heat_map": np.zeros((1, 65536, 3), np.uint8)}, "at most 65535 a side"),
-        ({"label": "PSS"}, "the answer has NoPS, PS"),
-        ({"instance": 0}, "counted from 1"),
-    ],
-)
-def test_heat_maps_that_are_refused(
-    eye_dicom: bytes, answer: Prediction, changes: dict[str, Any], said: str
-) -> None:
-    given = {"heat_map": np.zeros((4, 4, 3), np.uint8), "label": "PS", "instance": 1, **changes}
-    with pytest.raises(UsageError, match=said):
-        heat_map_capture(eye_dicom, prediction=answer, **given)
 
 
 # Codes
