@@ -14,6 +14,7 @@ The rules, which `docs/images.md` explains:
   `image_headers.PIXEL_LIMIT` pixels before any of them is decoded.
 * With a model size, a JPEG is decoded at the smallest of the scales 1/8, 1/4, 1/2 and 1 whose
   shorter side is at least twice that size. Sides of a scaled decode are rounded up.
+* DICOM files, by their preamble, where the extra `dicom` is installed (`docs/dicom.md`).
 
 Refusals say what the content is and never name the file: names of medical pictures often carry
 record numbers. No process-wide setting of OpenCV is read or changed.
@@ -33,13 +34,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realmnet_runtime.boxes import Box, scale_box
+from realmnet_runtime.dicom import decode_dicom, is_dicom
+from realmnet_runtime.dicom.laterality import Laterality
 from realmnet_runtime.errors import MissingPath, UnreadableImage, UsageError
 from realmnet_runtime.image_headers import PIXEL_LIMIT, ImageFormat, ImageHeader, read_header
 from realmnet_runtime.image_headers.header import TURNED
 
 ImageSource: TypeAlias = str | os.PathLike[str] | bytes | bytearray | memoryview | NDArray[np.uint8]
 
-SUFFIXES: Final = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff")
+SUFFIXES: Final = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".dcm")
 
 # Room for 16-bit RGBA at the pixel limit: no picture that is decoded needs a longer file.
 _FILE_LIMIT: Final = 8 * PIXEL_LIMIT
@@ -62,15 +65,19 @@ class DecodedImage:
     Attributes:
         pixels: (h, w, 3) uint8 RGB, upright; smaller than the original after a scaled decode.
         original_size: (height, width) of the whole picture, upright.
-        format: JPEG, PNG, BMP, TIFF, or `array` for pixels that came decoded.
+        format: JPEG, PNG, BMP, TIFF, DICOM, or `array` for pixels that came decoded.
         sha256: of the bytes that came, lower-case hex; of an array, of its shape as
             `height,width,3` in ASCII followed by its bytes in C order.
+        laterality: the eye, as a DICOM file's header says; `unknown` for every other kind.
+        frame: number of a DICOM file's frame, from 1; None for every other kind.
     """
 
     pixels: NDArray[np.uint8]
     original_size: tuple[int, int]
-    format: ImageFormat | Literal["array"]
+    format: ImageFormat | Literal["DICOM", "array"]
     sha256: str
+    laterality: Laterality = "unknown"
+    frame: int | None = None
 
     def to_original(self, box: Box) -> Box:
         """A half-open box (x0, y0, x1, y1) on `pixels`, in pixels of the original."""
@@ -78,13 +85,16 @@ class DecodedImage:
         return scale_box(box, (rows, columns), self.original_size)
 
 
-def read_image(source: ImageSource, *, model_size: int | None = None) -> NDArray[np.uint8]:
+def read_image(
+    source: ImageSource, *, model_size: int | None = None, frame: int | None = None
+) -> NDArray[np.uint8]:
     """Decode a picture by the rules of this module.
 
     Args:
         source: path, bytes of a file, or (H, W, 3) uint8 RGB, which is returned as it is.
         model_size: side of the model's input in pixels, for a scaled decode of JPEGs; None
             decodes every pixel.
+        frame: number of the frame of a DICOM file, from 1; other kinds have none.
 
     Returns:
         (H, W, 3) uint8 RGB, upright.
@@ -92,34 +102,57 @@ def read_image(source: ImageSource, *, model_size: int | None = None) -> NDArray
     Raises:
         MissingPath: no such file, or a directory.
         UnreadableImage: not a whole picture of a kind that is read.
-        UsageError: an array of another shape or type, another kind of source, a size below 1.
+        ImageRefused: a DICOM file of several frames, and none was named.
+        BackendUnavailable: a DICOM file, and the extra `dicom` is not installed.
+        UsageError: an array of another shape or type, another kind of source, a size below 1, a
+            frame that the picture has not.
     """
     _require_size(model_size)
     if isinstance(source, np.ndarray):
+        _refuse_frame(frame, "an array")
         return require_rgb(source)
     data = _read_bytes(source)
-    return _decode(data, read_header(data), model_size)
+    if is_dicom(data):
+        return decode_dicom(data, frame=frame, model_size=model_size).pixels
+    header = read_header(data)
+    _refuse_frame(frame, f"a {header.format}")
+    return decode_file(data, header, model_size)
 
 
-def decode_image(source: ImageSource, *, model_size: int | None = None) -> DecodedImage:
-    """As `read_image`, with the picture's original size, kind and digest.
+def decode_image(
+    source: ImageSource, *, model_size: int | None = None, frame: int | None = None
+) -> DecodedImage:
+    """As `read_image`, with the picture's original size, kind, digest, eye and frame.
 
     Raises:
-        MissingPath, UnreadableImage, UsageError: as `read_image`.
+        MissingPath, ImageRefused, BackendUnavailable, UsageError: as `read_image`.
     """
     _require_size(model_size)
     if isinstance(source, np.ndarray):
+        _refuse_frame(frame, "an array")
         pixels = require_rgb(source)
         height, width = pixels.shape[:2]
         digest = hashlib.sha256(f"{height},{width},3".encode())
         digest.update(np.ascontiguousarray(pixels).data)
         return DecodedImage(pixels, (height, width), "array", digest.hexdigest())
     data = _read_bytes(source)
+    digest_of_file = hashlib.sha256(data).hexdigest()
+    if is_dicom(data):
+        found = decode_dicom(data, frame=frame, model_size=model_size)
+        return DecodedImage(
+            found.pixels,
+            found.original_size,
+            "DICOM",
+            digest_of_file,
+            found.laterality,
+            found.frame,
+        )
     header = read_header(data)
-    pixels = _decode(data, header, model_size)
+    _refuse_frame(frame, f"a {header.format}")
+    pixels = decode_file(data, header, model_size)
     # Only JPEGs come scaled; of the rest the decoder knows best, as it turns TIFFs itself.
     original_size = header.upright_size if header.format == "JPEG" else pixels.shape[:2]
-    return DecodedImage(pixels, original_size, header.format, hashlib.sha256(data).hexdigest())
+    return DecodedImage(pixels, original_size, header.format, digest_of_file)
 
 
 def list_images(directory: str | os.PathLike[str]) -> list[Path]:
@@ -162,6 +195,11 @@ def _require_size(model_size: int | None) -> None:
         raise UsageError(f"model size {model_size}; at least 1 pixel, or None for a full decode")
 
 
+def _refuse_frame(frame: int | None, kind: str) -> None:
+    if frame is not None:
+        raise UsageError(f"frame {frame} of {kind}; only a DICOM file has frames: leave it out")
+
+
 def _read_bytes(source: str | os.PathLike[str] | bytes | bytearray | memoryview) -> bytes:
     if isinstance(source, bytes | bytearray | memoryview):
         return bytes(source)
@@ -190,7 +228,8 @@ def _read_bytes(source: str | os.PathLike[str] | bytes | bytearray | memoryview)
         raise UnreadableImage(f"file cannot be read: {error.strerror}") from error
 
 
-def _decode(data: bytes, header: ImageHeader, model_size: int | None) -> NDArray[np.uint8]:
+def decode_file(data: bytes, header: ImageHeader, model_size: int | None) -> NDArray[np.uint8]:
+    """Decode a file whose header was checked; arguments, result and errors as `read_image`."""
     needs_unchanged = header.straight_alpha or header.bits == 16
     flags = cv2.IMREAD_UNCHANGED if needs_unchanged else _RGB
     if header.format == "JPEG":

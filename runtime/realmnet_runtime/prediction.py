@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realmnet_runtime.boxes import Box
+from realmnet_runtime.dicom.laterality import Laterality
 from realmnet_runtime.errors import ImageRefused, UsageError
 from realmnet_runtime.explain import bounded_size, heat_map
 from realmnet_runtime.field_of_view import FieldOfView
@@ -45,7 +46,7 @@ class Prediction:
         aperture: box and mask in pixels of the picture as decoded; `field_of_view` has them in
             those of the original.
         original_size: (height, width) of the original picture, pixels.
-        frame: where the model's square lies on the original picture.
+        placement: where the model's square lies on the original picture.
         score_maps: (L, h, w) float32, the evidence for each label at each position of the model's
             square, which `heat_maps` has on the picture; (L, 0, 0) where the answer is withheld.
         timings_ms: wall-clock milliseconds by stage (`STAGES`).
@@ -61,6 +62,8 @@ class Prediction:
         chosen_because: why this variant and engine.
         notice: the statement the model carries; show it with every answer.
         answered_at: when, in UTC, ISO 8601 with milliseconds, by this machine's clock.
+        laterality: the eye, as a DICOM file's header says; else `unknown`.
+        frame: number of a DICOM file's frame, from 1; None for other pictures.
     """
 
     probabilities: Mapping[str, float]
@@ -73,7 +76,7 @@ class Prediction:
     box: Box
     aperture: FieldOfView
     original_size: tuple[int, int]
-    frame: Frame
+    placement: Frame
     score_maps: NDArray[np.float32]
     timings_ms: Mapping[str, float]
     input_sha256: str
@@ -89,6 +92,8 @@ class Prediction:
     notice: str
     answered_at: str
     quality: Quality
+    laterality: Laterality = "unknown"
+    frame: int | None = None
 
     @property
     def withheld(self) -> bool:
@@ -148,7 +153,8 @@ class Prediction:
         shape = size_of_picture(bounded_size(self.original_size) if size is None else size)
         mask = self.aperture.scaled_to(*shape).mask
         return {
-            name: heat_map(self.score_maps[names.index(name)], self.frame, mask) for name in wanted
+            name: heat_map(self.score_maps[names.index(name)], self.placement, mask)
+            for name in wanted
         }
 
     def heat_map(self, label: str, *, size: tuple[int, int] | None = None) -> NDArray[np.float32]:
@@ -159,7 +165,13 @@ class Prediction:
         """JSON-ready mapping; the picture is named by digest, and mask and maps are left out."""
         height, width = self.original_size
         return {
-            "input": {"sha256": self.input_sha256, "width": width, "height": height},
+            "input": {
+                "sha256": self.input_sha256,
+                "width": width,
+                "height": height,
+                "laterality": self.laterality,
+                "frame": self.frame,
+            },
             "quality": self.quality.to_dict(),
             "probabilities": dict(self.probabilities),
             "thresholds": dict(self.thresholds),

@@ -171,21 +171,27 @@ class Predictor:
         """Threads the engine computes with, as read back."""
         return self.facts.threads
 
-    def predict(self, source: ImageSource, *, answer_ungradable: bool = False) -> Prediction:
+    def predict(
+        self, source: ImageSource, *, frame: int | None = None, answer_ungradable: bool = False
+    ) -> Prediction:
         """Answer one picture, or say why it is ungradable: then `Prediction.withheld` is true.
 
         Args:
             source: path, bytes of a file, or (H, W, 3) uint8 RGB.
+            frame: number of the frame of a DICOM file, from 1; may be left out where there is one.
             answer_ungradable: answer an ungradable picture all the same; its quality still says
                 that it is.
 
         Raises:
             MissingPath: no such file.
-            ImageRefused: unreadable, too small, or without a field of view.
+            ImageRefused: unreadable, too small, without a field of view, or of several frames of
+                which none is named.
+            BackendUnavailable: a DICOM file, and the extra `dicom` is not installed.
             IncompatibleError: the engine answered no finite numbers.
-            UsageError: an array of another shape or type, or the predictor is closed.
+            UsageError: an array of another shape or type, no such frame, or the predictor is
+                closed.
         """
-        return self.predict_with_input(source, answer_ungradable=answer_ungradable)[0]
+        return self.predict_with_input(source, frame=frame, answer_ungradable=answer_ungradable)[0]
 
     def predict_many(
         self, sources: Iterable[ImageSource], *, answer_ungradable: bool = False
@@ -199,14 +205,14 @@ class Predictor:
             yield self.predict(source, answer_ungradable=answer_ungradable)
 
     def predict_with_input(
-        self, source: ImageSource, *, answer_ungradable: bool = False
+        self, source: ImageSource, *, frame: int | None = None, answer_ungradable: bool = False
     ) -> tuple[Prediction, NDArray[np.float32]]:
         """As `predict`, with the (3, S, S) float32 input tensor the engine was given."""
         backend = self._open_backend()
         spec = self.manifest.preprocess
         timings: dict[str, float] = {}
         with _timed(timings, "decode"):
-            decoded = decode_image(source, model_size=spec.decode_size)
+            decoded = decode_image(source, model_size=spec.decode_size, frame=frame)
         with _timed(timings, "field_of_view"):
             aperture = _aperture(decoded, spec)
         with _timed(timings, "quality"):
@@ -224,7 +230,7 @@ class Predictor:
                 quality = self._gate.look_at_maps(quality, score_maps[0])
                 answer = given if quality.gradable or answer_ungradable else answer
         model, facts = self.manifest.model, backend.facts
-        frame = frame_of(decoded, aperture.box, spec)
+        placement = frame_of(decoded, aperture.box, spec)
         prediction = Prediction(
             probabilities=answer.probabilities,
             thresholds={name: point.thresholds[name] for name in labels.names},
@@ -233,10 +239,10 @@ class Predictor:
             staphyloma=answer.reading.staphyloma,
             pathologic_myopia=answer.reading.pathologic_myopia,
             inconsistencies=answer.reading.inconsistencies,
-            box=frame.box,
+            box=placement.box,
             aperture=aperture,
             original_size=decoded.original_size,
-            frame=frame,
+            placement=placement,
             score_maps=answer.score_maps,
             timings_ms=timings,
             input_sha256=decoded.sha256,
@@ -252,6 +258,8 @@ class Predictor:
             notice=model.notice,
             answered_at=utc_now(),
             quality=quality,
+            laterality=decoded.laterality,
+            frame=decoded.frame,
         )
         return prediction, tensor
 

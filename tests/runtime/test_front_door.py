@@ -15,6 +15,7 @@ from realmnet_runtime.backends import installed_engines
 
 FORBIDDEN = ("torch", "timm", "lightning", "onnx", "nncf", "pandas", "scipy", "sklearn")
 ENGINES = ("onnxruntime", "openvino", "tensorrt")
+DICOM = ("pydicom", "highdicom")
 
 
 def python(code: str, *arguments: str, **environment: str) -> str:
@@ -51,7 +52,7 @@ def test_importing_brings_in_no_engine_and_nothing_of_training(module: str) -> N
     )
     loaded = set(python(code).split())
     assert {"numpy", "cv2", "msgspec"} <= loaded
-    assert loaded.isdisjoint((*FORBIDDEN, *ENGINES, "typer", "rich"))
+    assert loaded.isdisjoint((*FORBIDDEN, *ENGINES, *DICOM, "typer", "rich"))
 
 
 @pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
@@ -70,7 +71,7 @@ def test_predicting_brings_in_one_engine_and_nothing_of_training(
     )
     loaded = set(python(code, str(tiny_bundle), str(picture), engine).split())
     assert engine in loaded
-    assert loaded.isdisjoint((*FORBIDDEN, *(set(ENGINES) - {engine})))
+    assert loaded.isdisjoint((*FORBIDDEN, *DICOM, *(set(ENGINES) - {engine})))
 
 
 OFFLINE = """

@@ -63,7 +63,7 @@ class Drawings:
             say(f"{path}: no findings, no heat map")
         if self.overlay is None and not found:
             return
-        picture = read_image(path)
+        picture = read_image(path, frame=prediction.frame)
         if self.overlay is not None:
             drawn = draw_overlay(picture, prediction)
             write_atomically(self.overlay / f"{prediction.input_sha256}.png", encode_png(drawn))

@@ -18,6 +18,7 @@ from realmnet_runtime.cli.outputs import (
     say,
     write_json_lines,
 )
+from realmnet_runtime.cli.reports import ReportFolder, open_report_folder
 from realmnet_runtime.cli.tables import prediction_table, print_renderable
 from realmnet_runtime.cli.trust import AllowUnsigned, TrustedKeys, trust_of
 from realmnet_runtime.errors import (
@@ -71,6 +72,15 @@ def predict(  # noqa: PLR0917 - the options of a command are all by name
             min=LEAST_SIDE, help="Most pixels of their longer side; the image's by default."
         ),
     ] = None,
+    frame: Annotated[
+        int | None, typer.Option(min=1, help="Frame of a DICOM file of several, from 1.")
+    ] = None,
+    sr: Annotated[
+        Path | None, typer.Option(help="Write a DICOM report (SR) of each DICOM image here.")
+    ] = None,
+    codes: Annotated[
+        Path | None, typer.Option(help="Code map of the reports, JSON; see docs/dicom.md.")
+    ] = None,
     audit: Annotated[
         Path | None, typer.Option(help="Append every answer and refusal to this chained log.")
     ] = None,
@@ -86,6 +96,7 @@ def predict(  # noqa: PLR0917 - the options of a command are all by name
         require_writable_file(output)
     drawings = Drawings(overlay, heatmap, heatmap_side)
     drawings.require_writable()
+    reports = open_report_folder(sr, codes, paths)
     log = None if audit is None else AuditLog(audit)
     trust = trust_of(trusted_key, allow_unsigned=allow_unsigned)
     answers: list[dict[str, Any]] = []
@@ -110,8 +121,10 @@ def predict(  # noqa: PLR0917 - the options of a command are all by name
                 predictor,
                 path,
                 log,
+                frame=frame,
                 table=not json,
                 drawings=drawings,
+                reports=reports,
                 ungradable=answer_ungradable,
             )
             answers.append(answer)
@@ -130,13 +143,17 @@ def _answer(
     path: Path,
     log: AuditLog | None,
     *,
+    frame: int | None,
     table: bool,
     drawings: Drawings,
+    reports: ReportFolder | None,
     ungradable: bool,
 ) -> dict[str, Any]:
     # Recorded before it is given: an answer that nobody can account for is none.
     try:
-        prediction = predictor.predict(path, answer_ungradable=ungradable)
+        prediction = predictor.predict(path, frame=frame, answer_ungradable=ungradable)
+        if reports is not None:
+            reports.write(path, prediction, predictor.manifest.labels)
     except ImageRefused as error:
         refusal = _refusal(path, error)
         if log is not None:

@@ -16,7 +16,6 @@ __all__ = ["PIXEL_LIMIT", "ImageFormat", "ImageHeader", "read_header"]
 _READ = "JPEG, PNG, BMP and TIFF are read"
 # Offset, bytes and name of what people most often send instead.
 _KNOWN_OTHERS = (
-    (128, b"DICM", "a DICOM file"),
     (0, b"GIF8", "a GIF picture"),
     (8, b"WEBP", "a WebP picture"),
     (4, b"ftyp", "an HEIC, AVIF or video file"),

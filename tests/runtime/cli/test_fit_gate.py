@@ -13,7 +13,6 @@ import pytest
 from numpy.typing import NDArray
 
 from realmnet_runtime import Bundle
-from realmnet_runtime.cli.verbs import VERBS, Verb
 
 Command = Callable[..., Any]
 Image = NDArray[np.uint8]
@@ -21,12 +20,6 @@ Image = NDArray[np.uint8]
 PICTURES = 104
 
 pytestmark = pytest.mark.usefixtures("an_engine")
-
-
-@pytest.fixture(autouse=True)
-def verb(monkeypatch: pytest.MonkeyPatch) -> None:
-    target = "realmnet_runtime.cli.fit_gate:fit_gate"
-    monkeypatch.setitem(VERBS, "fit-gate", Verb(target, "", "realmnet-runtime[cli]"))
 
 
 def written(image: Image, path: Path) -> Path:

@@ -128,7 +128,7 @@ def test_a_large_picture_is_answered_small_where_no_size_is_asked_for(
     large = replace(
         answered,
         original_size=(3072, 3900),
-        frame=replace(answered.frame, original_size=(3072, 3900)),
+        placement=replace(answered.placement, original_size=(3072, 3900)),
     )
     assert large.heat_map("PS").shape == (807, HEAT_MAP_SIDE)
 
@@ -162,7 +162,7 @@ def test_a_sliver_of_an_aperture_is_still_a_map(answered: Prediction) -> None:
         answered,
         aperture=FieldOfView((300, 200, 301, 201), mask),
         box=(300, 200, 301, 201),
-        frame=replace(answered.frame, box=(300, 200, 301, 201)),
+        placement=replace(answered.placement, box=(300, 200, 301, 201)),
     )
     assert np.isfinite(thin.heat_map("PS", size=(7, 9))).all()
     assert np.count_nonzero(thin.heat_map("PS")) <= 1

@@ -154,9 +154,14 @@ def test_another_picture_or_label_is_refused(answered: Prediction, eye: NDArray[
 def test_a_narrow_picture_is_drawn_too(answered: Prediction, size: tuple[int, int]) -> None:
     height, width = size
     whole = FieldOfView((0, 0, width, height), np.ones(size, np.bool_))
-    frame = replace(answered.frame, original_size=size, box=whole.box)
+    placement = replace(answered.placement, original_size=size, box=whole.box)
     narrow = replace(
-        answered, original_size=size, box=whole.box, aperture=whole, frame=frame, findings=("PS",)
+        answered,
+        original_size=size,
+        box=whole.box,
+        aperture=whole,
+        placement=placement,
+        findings=("PS",),
     )
     for longest in (None, 256):
         drawn = draw_heat_map(np.zeros((*size, 3), np.uint8), narrow, "PS", longest=longest)
