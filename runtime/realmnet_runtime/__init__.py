@@ -9,6 +9,7 @@ from realmnet_runtime.bundle import Bundle
 from realmnet_runtime.errors import (
     BackendUnavailable,
     ConfigurationError,
+    DeadlineExceeded,
     GateFailed,
     ImageRefused,
     IncompatibleError,
@@ -36,6 +37,7 @@ __all__ = [
     "BackendUnavailable",
     "Bundle",
     "ConfigurationError",
+    "DeadlineExceeded",
     "DecodedImage",
     "EngineFacts",
     "FieldOfView",

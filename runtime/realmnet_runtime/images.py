@@ -97,7 +97,7 @@ def read_image(source: ImageSource, *, model_size: int | None = None) -> NDArray
     _require_size(model_size)
     if isinstance(source, np.ndarray):
         return require_rgb(source)
-    data = _read_bytes(source)
+    data = read_bytes(source)
     return _decode(data, read_header(data), model_size)
 
 
@@ -114,7 +114,7 @@ def decode_image(source: ImageSource, *, model_size: int | None = None) -> Decod
         digest = hashlib.sha256(f"{height},{width},3".encode())
         digest.update(np.ascontiguousarray(pixels).data)
         return DecodedImage(pixels, (height, width), "array", digest.hexdigest())
-    data = _read_bytes(source)
+    data = read_bytes(source)
     header = read_header(data)
     pixels = _decode(data, header, model_size)
     # Only JPEGs come scaled; of the rest the decoder knows best, as it turns TIFFs itself.
@@ -162,7 +162,14 @@ def _require_size(model_size: int | None) -> None:
         raise UsageError(f"model size {model_size}; at least 1 pixel, or None for a full decode")
 
 
-def _read_bytes(source: str | os.PathLike[str] | bytes | bytearray | memoryview) -> bytes:
+def read_bytes(source: str | os.PathLike[str] | bytes | bytearray | memoryview) -> bytes:
+    """The bytes of a picture file, undecoded, as `read_image` takes them.
+
+    Raises:
+        MissingPath: no such file, or a directory.
+        UnreadableImage: it cannot be read, is no regular file, or is too long for any picture.
+        UsageError: another kind of source.
+    """
     if isinstance(source, bytes | bytearray | memoryview):
         return bytes(source)
     if not isinstance(source, str | os.PathLike):

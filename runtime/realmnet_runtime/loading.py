@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 
 from realmnet_runtime.backends import (
+    BUILT_BEFORE,
     PREPARERS,
     Backend,
     EngineRequest,
@@ -53,7 +54,14 @@ def key_of(bundle: Bundle, variant: Variant, threads: int, preparer: Preparer) -
     )
 
 
-def load_variant(bundle: Bundle, variant: Variant, threads: int, cache: Path | None) -> Loaded:
+def load_variant(
+    bundle: Bundle,
+    variant: Variant,
+    threads: int,
+    cache: Path | None,
+    *,
+    require_prepared: bool = False,
+) -> Loaded:
     """Load a variant: what was prepared where it is there and sound, else compiled now.
 
     Args:
@@ -61,13 +69,19 @@ def load_variant(bundle: Bundle, variant: Variant, threads: int, cache: Path | N
         variant: of the bundle.
         threads: most threads the engine computes with.
         cache: folder of `realmnet prepare`; None takes the user's.
+        require_prepared: compile nothing.
 
     Raises:
         BackendUnavailable: the engine is absent.
-        IntegrityError: the bundle is not the one that was released.
-        IncompatibleError: bundle, engine and CPU do not fit together.
+        IntegrityError: the bundle is not the one that was released; where that is required, also
+            what was prepared is not what it was.
+        IncompatibleError: bundle, engine and CPU do not fit together, or nothing is prepared
+            where that is required.
     """
     request = request_of(bundle, variant, threads)
+    # A backend of the GPU compiles nothing: it runs what was built before, or refuses by itself.
+    if require_prepared and variant.engine not in BUILT_BEFORE:
+        return _load_prepared(bundle, variant, request, cache)
     if variant.engine not in PREPARERS:
         how = f"compiled now: {variant.engine} keeps nothing"
     else:
@@ -82,6 +96,24 @@ def load_variant(bundle: Bundle, variant: Variant, threads: int, cache: Path | N
     model, weights = bundle.read_model(variant)
     backend = open_backend(variant.engine, model, request, variant.oldest_engine, weights)
     return Loaded(backend, how)
+
+
+def _load_prepared(
+    bundle: Bundle, variant: Variant, request: EngineRequest, cache: Path | None
+) -> Loaded:
+    if variant.engine not in PREPARERS:
+        raise IncompatibleError(
+            f"variant '{variant.name}' must be prepared before, and {variant.engine} keeps nothing "
+            f"that it compiles; take an engine that does ({', '.join(PREPARERS)}), or let it "
+            f"compile at every start"
+        )
+    backend = _restored(bundle, variant, request, cache)
+    if backend is None:
+        raise IncompatibleError(
+            f"variant '{variant.name}' was not prepared for this bundle, engine, processor and "
+            f"{request.threads} threads; run `realmnet prepare` as this user, with the same threads"
+        )
+    return Loaded(backend, "prepared before, as required")
 
 
 def restore_verified(

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
@@ -22,16 +21,16 @@ from realmnet_runtime.backends import (
 )
 from realmnet_runtime.bundle import Bundle
 from realmnet_runtime.cpu import instruction_sets
+from realmnet_runtime.deadline import NO_DEADLINE, Deadline
 from realmnet_runtime.decision import calibrated_probabilities, findings_of
 from realmnet_runtime.default_bundle import find_default_bundle
 from realmnet_runtime.errors import UsageError
-from realmnet_runtime.field_of_view import FieldOfView, find_field_of_view
-from realmnet_runtime.images import DecodedImage, ImageSource, decode_image
+from realmnet_runtime.images import ImageSource
 from realmnet_runtime.loading import Loaded, load_variant
+from realmnet_runtime.lookahead import LookAhead
 from realmnet_runtime.manifest import Manifest, Variant
 from realmnet_runtime.prediction import Prediction
-from realmnet_runtime.preprocess import PreprocessSpec, prepare, to_tensor
-from realmnet_runtime.quality import require_colour
+from realmnet_runtime.preparation import PreparedPicture, prepare_picture, timed
 from realmnet_runtime.selection import AUTO, Choice, choose_variant
 
 
@@ -42,11 +41,19 @@ class Predictor:
     Thread safety: any number of threads may call `predict`. They decode and prepare side by side;
     the engine, which uses its own threads, runs for one picture at a time.
 
+    Fork safety: a predictor belongs to the process that opened it. A child made by `fork` has none
+    of the engine's threads and would wait for them for ever, so there every method that needs the
+    engine is a `UsageError`, and `close` does nothing. Open one in each process. Such a child has
+    to end by `os._exit`, as those of `multiprocessing` do: Python's own end waits for the engine.
+
+    Nothing of the process is changed: no signal handler, no environment variable, no logging, no
+    setting of OpenCV. Nothing computes between two calls.
+
     Decoding and resizing use OpenCV's pool of threads, which belongs to the process: bound it with
     `cv2.setNumThreads(predictor.threads)` where that matters, as `realmnet predict` does.
     """
 
-    __slots__ = ("_backend", "_bundle", "_choice", "_how", "_owns_bundle", "_turn")
+    __slots__ = ("_backend", "_bundle", "_choice", "_how", "_owns_bundle", "_process", "_turn")
 
     def __init__(
         self, bundle: Bundle, choice: Choice, loaded: Loaded, *, owns_bundle: bool
@@ -56,6 +63,7 @@ class Predictor:
         self._backend: Backend | None = loaded.backend
         self._how = loaded.how
         self._owns_bundle = owns_bundle
+        self._process = os.getpid()
         self._turn = Lock()
 
     @classmethod
@@ -67,6 +75,7 @@ class Predictor:
         threads: int | None = None,
         variant: str | None = None,
         cache: str | os.PathLike[str] | None = None,
+        require_prepared: bool = False,
     ) -> Predictor:
         """Open a bundle, choose a variant for this machine and load it.
 
@@ -81,13 +90,17 @@ class Predictor:
             cache: folder of what `realmnet prepare` compiled; by default the user's. What is
                 there for this bundle, engine, processor and number of threads, and sound, is
                 loaded; else the model is compiled now: `facts.prepared` and `loaded_how` say which.
+            require_prepared: compile nothing: what was not prepared for this very bundle, engine,
+                processor and number of threads is an error.
 
         Raises:
             MissingPath: no bundle there, or none named and none installed.
             UsageError: unknown engine or variant, or fewer than one thread.
             BackendUnavailable: the engine asked for, or all the bundle's, are absent.
-            IntegrityError: the bundle is not the one that was released.
-            IncompatibleError: bundle, engine and CPU do not fit together.
+            IntegrityError: the bundle is not the one that was released; with `require_prepared`,
+                also a cache that was damaged or that others may write to.
+            IncompatibleError: bundle, engine and CPU do not fit together, or nothing is prepared
+                where that is required.
         """
         if threads is not None and threads < 1:
             raise UsageError(f"threads {threads}; 1 or more are needed")
@@ -106,6 +119,7 @@ class Predictor:
                 choice.variant,
                 threads or default_threads(),
                 None if cache is None else Path(cache),
+                require_prepared=require_prepared,
             )
         except BaseException:
             if owns_bundle:
@@ -148,51 +162,93 @@ class Predictor:
         """Threads the engine computes with, as read back."""
         return self.facts.threads
 
-    def predict(self, source: ImageSource) -> Prediction:
+    def predict(self, source: ImageSource, *, deadline: float | None = None) -> Prediction:
         """Answer one picture.
 
         Args:
             source: path, bytes of a file, or (H, W, 3) uint8 RGB.
+            deadline: seconds from now in which the answer must be there; None waits for it. Time
+                is looked at after each stage (`STAGES`), and waiting for the engine while it
+                answers another thread counts. OpenVINO and ONNX Runtime are stopped between two of
+                their layers; a decode, and a GPU, run to their end before the error is raised.
 
         Raises:
             MissingPath: no such file.
             ImageRefused: unreadable, without a field of view, or grey.
             IncompatibleError: the engine answered no finite numbers.
-            UsageError: an array of another shape or type, or the predictor is closed.
+            DeadlineExceeded: there was no answer in time; the predictor can be used again.
+            UsageError: an array of another shape or type, the predictor is closed, or was opened
+                by another process.
         """
-        return self.predict_with_input(source)[0]
+        return self.predict_with_input(source, deadline=deadline)[0]
 
     def predict_many(self, sources: Iterable[ImageSource]) -> Iterator[Prediction]:
         """Answer pictures one by one, in order, as they are asked for; errors as `predict`.
 
+        Of a list or another sequence the next picture is decoded by a helper thread while the
+        engine answers this one: one picture ahead, never more. Of any other iterable, whose next
+        picture may not be there yet, one is taken when it is asked for, and decoded then.
+
         A picture that is refused ends the iteration with its error; call `predict` for each where
         the rest should be answered all the same.
         """
-        for source in sources:
-            yield self.predict(source)
+        if not isinstance(sources, Sequence):
+            for source in sources:
+                yield self.predict(source)
+            return
+        waiting = list(sources)
+        with LookAhead(self._prepared) as ahead:
+            for number, source in enumerate(waiting):
+                # Before waiting for a helper that a forked child does not have.
+                self._open_backend()
+                if number == 0:
+                    ahead.start(source)
+                prepared = ahead.result()
+                for following in waiting[number + 1 : number + 2]:
+                    ahead.start(following)
+                yield self._answered(prepared, NO_DEADLINE)
 
-    def predict_with_input(self, source: ImageSource) -> tuple[Prediction, NDArray[np.float32]]:
+    def predict_with_input(
+        self, source: ImageSource, *, deadline: float | None = None
+    ) -> tuple[Prediction, NDArray[np.float32]]:
         """As `predict`, with the (3, S, S) float32 input tensor the engine was given."""
+        limit = Deadline.after(deadline)
+        self._open_backend()
+        prepared = self._prepared(source, limit)
+        return self._answered(prepared, limit), prepared.tensor
+
+    def warm_up(self) -> None:
+        """Run the engine once on an empty picture; no answer comes of it.
+
+        For a camera that pauses: after minutes the model may have left the processor's caches, or
+        memory. Nothing calls it by itself.
+
+        Raises:
+            UsageError: the predictor is closed, or was opened by another process.
+        """
+        side = self.manifest.preprocess.size
         backend = self._open_backend()
-        spec = self.manifest.preprocess
-        timings: dict[str, float] = {}
-        with _timed(timings, "decode"):
-            decoded = decode_image(source, model_size=spec.decode_size)
-        with _timed(timings, "field_of_view"):
-            aperture = _aperture(decoded, spec)
-            require_colour(decoded.pixels, aperture)
-        with _timed(timings, "prepare"):
-            tensor = to_tensor(prepare(decoded.pixels, spec, aperture), spec)
+        with self._turn:
+            backend.infer(np.zeros((1, 3, side, side), np.float32))
+
+    def _prepared(self, source: ImageSource, limit: Deadline = NO_DEADLINE) -> PreparedPicture:
+        return prepare_picture(source, self.manifest.preprocess, limit)
+
+    def _answered(self, prepared: PreparedPicture, limit: Deadline) -> Prediction:
+        """The engine and what comes after it."""
+        backend = self._open_backend()
+        timings = prepared.timings_ms
         # Waiting for another thread's picture is no part of this one's time in the engine.
-        with self._turn, _timed(timings, "engine"):
-            logits, score_maps = backend.infer(tensor[np.newaxis])
-        with _timed(timings, "decision"):
+        with self._my_turn(limit), timed(timings, "engine"):
+            logits, score_maps = backend.infer(prepared.tensor[np.newaxis], limit.remaining)
+        limit.require("engine")
+        with timed(timings, "decision"):
             labels, point = self.manifest.labels, self.variant.operating_point
             probabilities = calibrated_probabilities(logits[0], labels, point)
             findings = findings_of(probabilities, labels, point)
             reading = labels.read(findings)
         model, facts = self.manifest.model, backend.facts
-        prediction = Prediction(
+        return Prediction(
             probabilities=probabilities,
             thresholds={name: point.thresholds[name] for name in labels.names},
             findings=findings,
@@ -200,15 +256,15 @@ class Predictor:
             staphyloma=reading.staphyloma,
             pathologic_myopia=reading.pathologic_myopia,
             inconsistencies=reading.inconsistencies,
-            box=decoded.to_original(aperture.box),
-            aperture=aperture,
-            original_size=decoded.original_size,
+            box=prepared.box,
+            aperture=prepared.aperture,
+            original_size=prepared.original_size,
             score_maps=score_maps[0],
             timings_ms=timings,
-            input_sha256=decoded.sha256,
+            input_sha256=prepared.sha256,
             model=f"{model.name} {model.version}",
             bundle_sha256=self._bundle.digest,
-            spec_version=spec.version,
+            spec_version=self.manifest.preprocess.version,
             engine=facts.engine,
             engine_version=facts.version,
             variant=self.variant.name,
@@ -217,10 +273,22 @@ class Predictor:
             chosen_because=self.chosen_because,
             notice=model.notice,
         )
-        return prediction, tensor
+
+    @contextmanager
+    def _my_turn(self, limit: Deadline) -> Iterator[None]:
+        """Wait for the engine, no longer than there is time."""
+        while not self._turn.acquire(timeout=-1 if (left := limit.remaining) is None else left):
+            limit.require("waiting for the engine")
+        try:
+            yield
+        finally:
+            self._turn.release()
 
     def close(self) -> None:
         """Free the engine, and the bundle where `open` opened it; closing twice does nothing."""
+        if os.getpid() != self._process:
+            # The engine's threads, and whoever held the turn, are the other process's.
+            return
         with self._turn:
             backend, self._backend = self._backend, None
             if backend is not None:
@@ -240,26 +308,15 @@ class Predictor:
         self.close()
 
     def _open_backend(self) -> Backend:
+        if os.getpid() != self._process:
+            raise UsageError(
+                f"this predictor was opened by process {self._process} and this is its child "
+                f"{os.getpid()}, which has none of its threads; open one in each process"
+            )
         if self._backend is None:
             raise UsageError("this predictor is closed; open the bundle again")
         return self._backend
 
 
-@contextmanager
-def _timed(timings: dict[str, float], stage: str) -> Iterator[None]:
-    """Note the wall-clock milliseconds of a stage."""
-    begin = time.perf_counter_ns()
-    yield
-    timings[stage] = (time.perf_counter_ns() - begin) / 1e6
-
-
 def _open_bundle(path: str | os.PathLike[str] | None) -> Bundle:
     return Bundle.open(find_default_bundle() if path is None else Path(path))
-
-
-def _aperture(decoded: DecodedImage, spec: PreprocessSpec) -> FieldOfView:
-    """The field of view, which of an already prepared picture is the whole of it."""
-    if spec.deborder != "off":
-        return find_field_of_view(decoded.pixels)
-    height, width = decoded.pixels.shape[:2]
-    return FieldOfView(box=(0, 0, width, height), mask=np.ones((height, width), np.bool_))

@@ -23,6 +23,7 @@ from realmnet_runtime.images import list_images, read_image
 from realmnet_runtime.overlay import draw_overlay, encode_png
 from realmnet_runtime.prediction import Prediction
 from realmnet_runtime.predictor import Predictor
+from realmnet_runtime.refusals import refused_answer
 
 
 def predict(  # noqa: PLR0917 - the options of a command are all by name
@@ -38,6 +39,9 @@ def predict(  # noqa: PLR0917 - the options of a command are all by name
     cache: Annotated[
         Path | None, typer.Option(help="Folder of `realmnet prepare`; the user's by default.")
     ] = None,
+    require_prepared: Annotated[
+        bool, typer.Option("--require-prepared", help="Refuse (6) what was not prepared before.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="One JSON object a line, an image.")] = False,
     output: Annotated[
         Path | None, typer.Option(help="Also write the JSON lines to this file.")
@@ -57,7 +61,12 @@ def predict(  # noqa: PLR0917 - the options of a command are all by name
         require_writable_directory(overlay)
     answers: list[dict[str, Any]] = []
     with Predictor.open(
-        bundle, engine=engine, threads=threads, variant=variant, cache=cache
+        bundle,
+        engine=engine,
+        threads=threads,
+        variant=variant,
+        cache=cache,
+        require_prepared=require_prepared,
     ) as predictor:
         # OpenCV's own pool would otherwise take every core for decoding and resizing.
         cv2.setNumThreads(predictor.threads)
@@ -81,7 +90,7 @@ def _answer(
         prediction = predictor.predict(path)
     except ImageRefused as error:
         say(f"{path}: {error}")
-        return _refusal(path, error)
+        return refused_answer(_digest(path), error)
     if overlay is not None:
         _write_overlay(path, prediction, overlay)
     if table:
@@ -100,20 +109,11 @@ def _expand(images: list[Path]) -> Iterator[Path]:
             raise MissingPath(f"no image or directory '{path}'; check the path")
 
 
-def _refusal(path: Path, error: ImageRefused) -> dict[str, Any]:
-    """What takes the place of an answer, so that lines and images stay aligned."""
+def _digest(path: Path) -> str | None:
     try:
-        digest = sha256_of(path)
+        return sha256_of(path)
     except OSError:
-        digest = None
-    return {
-        "input": {"sha256": digest},
-        "error": {
-            "kind": type(error).__name__,
-            "exit_code": error.exit_code,
-            "message": str(error),
-        },
-    }
+        return None
 
 
 def _write_overlay(path: Path, prediction: Prediction, directory: Path) -> None:
