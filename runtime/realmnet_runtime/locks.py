@@ -13,6 +13,7 @@ if sys.platform == "win32":
 else:
     import fcntl
 
+_LONGEST_NOTE: Final = 4096
 _TAKEN: Final = frozenset({errno.EACCES, errno.EAGAIN, errno.EDEADLK, errno.EWOULDBLOCK})
 
 
@@ -20,8 +21,8 @@ _TAKEN: Final = frozenset({errno.EACCES, errno.EAGAIN, errno.EDEADLK, errno.EWOU
 class FileLock:
     """A lock held by a process until it lets go or ends, however it ends.
 
-    The file is made where it is not there, holds nothing, and stays: to delete it would let two
-    processes hold locks on two files of one name.
+    The file is made where it is not there, and stays: to delete it would let two processes hold
+    locks on two files of one name. It may hold a short note from one holder to the next.
 
     Args:
         path: of the file; its directory must exist.
@@ -59,6 +60,24 @@ class FileLock:
         except OSError:
             return False
         return os.path.samestat(found, os.fstat(self._descriptor))
+
+    def read_note(self) -> bytes:
+        """What the holder before, or this one, left; empty where the lock is not held."""
+        if self._descriptor is None:
+            return b""
+        os.lseek(self._descriptor, 0, os.SEEK_SET)
+        return os.read(self._descriptor, _LONGEST_NOTE)
+
+    def leave_note(self, note: bytes) -> None:
+        """Replace the note; it outlives this process, and not always a power cut.
+
+        Raises:
+            OSError: it could not be written.
+        """
+        if self._descriptor is not None:
+            os.ftruncate(self._descriptor, 0)
+            os.lseek(self._descriptor, 0, os.SEEK_SET)
+            os.write(self._descriptor, note)
 
     def release(self) -> None:
         """Let go; doing so twice does nothing."""

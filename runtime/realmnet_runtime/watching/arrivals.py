@@ -119,6 +119,16 @@ class Arrivals:
         sight.due = self._clock() + LONGEST_RETRY_SECONDS
         sight.tries += 1
 
+    def set_back(self, path: Path) -> float:
+        """Let the others that wait be read before this one.
+
+        Returns:
+            Seconds until it is due.
+        """
+        pause = 10 * (self._settings.settle_seconds + self._settings.interval_seconds)
+        self._sights[path].due = self._clock() + pause
+        return pause
+
     def tries(self, path: Path) -> int:
         """How often a file was read in vain since it last changed."""
         return self._sights[path].tries

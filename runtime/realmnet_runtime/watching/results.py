@@ -7,15 +7,18 @@ name.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, final
 
 import msgspec
 
-from realmnet_runtime.errors import OutputError, UsageError
+from realmnet_runtime.errors import OutputError, RealmnetError, UsageError
 from realmnet_runtime.files import cannot_write, temporary_beside, write_atomically
 from realmnet_runtime.locks import FileLock
 
@@ -51,11 +54,12 @@ class ResultFolder:
         path: made where it is not there.
     """
 
-    __slots__ = ("_lock", "path")
+    __slots__ = ("_lock", "_suspect", "path")
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lock = FileLock(path / LOCK_NAME)
+        self._suspect = ""
 
     def __enter__(self) -> ResultFolder:
         """Make the folder, lock it, and clear away what a killed process was writing.
@@ -78,6 +82,7 @@ class ResultFolder:
         except OSError as error:
             raise cannot_write(self.path / LOCK_NAME, error) from error
         try:
+            self._suspect = self._lock.read_note().decode("ascii", "replace")
             self._tidy()
         except OSError as error:
             self._lock.release()
@@ -115,6 +120,24 @@ class ResultFolder:
         """
         write_atomically(self.place(sha256), msgspec.json.encode(answer) + b"\n")
 
+    @contextmanager
+    def in_hand(self, sha256: str) -> Iterator[None]:
+        """Note which picture is being answered, for who comes after a process that dies of it."""
+        self._leave_note(sha256)
+        try:
+            yield
+        except RealmnetError:
+            self._leave_note("")
+            raise
+        self._leave_note("")
+
+    def is_suspect(self, sha256: str) -> bool:
+        """Whether the watch before this one died while it answered this picture; told once."""
+        if sha256 != self._suspect:
+            return False
+        self._suspect = ""
+        return True
+
     def require_present(self) -> None:
         """See that this is still the folder that was opened.
 
@@ -126,6 +149,11 @@ class ResultFolder:
                 f"the folder of results '{self.path}' is gone, or another is in its place; bring "
                 f"it back and start again: what was not answered is answered then"
             )
+
+    def _leave_note(self, note: str) -> None:
+        # Where there is no room for it, the answer matters more.
+        with contextlib.suppress(OSError):
+            self._lock.leave_note(note.encode())
 
     def _tidy(self) -> None:
         for entry in list(os.scandir(self.path)):

@@ -22,7 +22,9 @@ from realmnet_runtime.watching.settings import WatchSettings
 MOST_TIME_LOOKING: Final = 0.05
 """Share of one core that looking into a folder of very many files may take."""
 
-State = Literal["answered", "refused", "known", "unfinished", "unmoved", "away", "back"]
+State = Literal[
+    "answered", "refused", "known", "unfinished", "postponed", "unmoved", "away", "back"
+]
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -30,8 +32,8 @@ class Outcome(msgspec.Struct, frozen=True):
 
     Attributes:
         state: `answered` or `refused` (and written), `known` (was written before), `unfinished`
-            (no whole picture yet, tried again later), `unmoved` (answered, and could not be moved),
-            `away` and `back` (the folder of pictures).
+            (no whole picture yet, tried again later), `postponed` (others go first), `unmoved`
+            (answered, and could not be moved), `away` and `back` (the folder of pictures).
         sha256: of the picture; None where it could not be read, and of the folder.
         note: in words, without any name of a file.
         answer: what was written, of `answered` and `refused`.
@@ -133,20 +135,34 @@ class Watcher:
         if not self._arrivals.is_at_rest(path):
             return
         sha256 = sha256_of(data)
+        outcome = (
+            self._known(sha256) or self._postponed(path, sha256) or self._answer(path, data, sha256)
+        )
+        yield outcome
+        if outcome.state not in {"unfinished", "postponed"}:
+            yield from self._put_away(path, sha256)
+
+    def _known(self, sha256: str) -> Outcome | None:
         known = self._results.find(sha256)
-        if known is not None and not (self._settings.again and self._is_anothers(known)):
-            note = "by another bundle or variant" if self._is_anothers(known) else ""
-            yield Outcome("known", sha256, note)
-        else:
-            outcome = self._answer(path, data, sha256)
-            yield outcome
-            if outcome.state == "unfinished":
-                return
-        yield from self._put_away(path, sha256)
+        if known is None:
+            return None
+        anothers = self._is_anothers(known)
+        if anothers and self._settings.again:
+            return None
+        return Outcome("known", sha256, "by another bundle or variant" if anothers else "")
+
+    def _postponed(self, path: Path, sha256: str) -> Outcome | None:
+        """A picture that kills the process would keep all others from their answers."""
+        if not self._results.is_suspect(sha256):
+            return None
+        seconds = self._arrivals.set_back(path)
+        note = f"for {seconds:g} s: the watch before this one ended while answering it"
+        return Outcome("postponed", sha256, note)
 
     def _answer(self, path: Path, data: bytes, sha256: str) -> Outcome:
         try:
-            prediction = self._predictor.predict(data)
+            with self._results.in_hand(sha256):
+                prediction = self._predictor.predict(data)
         except ImageRefused as error:
             # Half a picture cannot be decoded; one without an eye can, and stays without.
             if isinstance(error, UnreadableImage) and self._arrivals.put_off(path):

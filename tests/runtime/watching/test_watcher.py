@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import resource
@@ -10,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from realmnet_runtime import OutputError, Predictor, UsageError
+from realmnet_runtime import OutputError, Predictor, UnreadableImage, UsageError
 from realmnet_runtime.watching import Archive, ResultFolder, WatchSettings
 
 from .conftest import Place, sha256
@@ -154,6 +155,39 @@ def test_a_folder_of_pictures_that_goes_and_comes(place: Place, pictures: list[b
         place.put("b.png", pictures[1])
         assert states(place.look(watcher)) == ["back"]
         assert states(place.look(watcher)) == ["answered"]
+
+
+def test_a_picture_that_ended_the_watch_lets_others_go_first(
+    place: Place, pictures: list[bytes]
+) -> None:
+    deadly = sha256(pictures[0])
+    with (
+        ResultFolder(place.results) as results,
+        pytest.raises(MemoryError),
+        results.in_hand(deadly),
+    ):
+        raise MemoryError
+    for number in range(3):
+        place.put(f"{number}.png", pictures[number])
+    seen = place.watch()
+    assert states(seen) == ["postponed", "answered", "answered", "answered"]
+    assert (seen[0].sha256, seen[-1].sha256) == (deadly, deadly)
+    assert "30 s" in seen[0].note
+
+
+@pytest.mark.parametrize("error", [None, UnreadableImage("refused")])
+def test_a_picture_that_was_answered_or_refused_is_not_suspected(
+    place: Place, pictures: list[bytes], error: Exception | None
+) -> None:
+    with (
+        ResultFolder(place.results) as results,
+        contextlib.suppress(UnreadableImage),
+        results.in_hand(sha256(pictures[0])),
+    ):
+        if error:
+            raise error
+    place.put("0.png", pictures[0])
+    assert states(place.watch()) == ["answered"]
 
 
 # -- results that cannot be written --------------------------------------------------------------
