@@ -140,9 +140,12 @@ def test_a_second_watch_of_one_folder_of_results_is_refused(
 @pytest.fixture
 def handlers() -> Iterator[list[Any]]:
     numbers = (signal.SIGINT, signal.SIGTERM)
+    # A shell lets what it runs in the background ignore Ctrl-C, and this may be such a run.
+    outside = signal.signal(signal.SIGINT, signal.default_int_handler)
     before = [signal.getsignal(number) for number in numbers]
     yield before
     assert [signal.getsignal(number) for number in numbers] == before
+    signal.signal(signal.SIGINT, outside)
 
 
 def test_the_first_signal_waits_and_the_second_does_not(handlers: list[Any]) -> None:
