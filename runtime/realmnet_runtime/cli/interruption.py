@@ -30,10 +30,12 @@ class Interruption:
         Raises:
             KeyboardInterrupt: the signal came while waiting.
         """
-        if seconds > 0 and not self._asked:
+        if seconds > 0:
+            # Before the flag is looked at: a signal in between would be slept over.
             self._idle = True
             try:
-                time.sleep(seconds)
+                if not self._asked:
+                    time.sleep(seconds)
             finally:
                 self._idle = False
         return self._asked
