@@ -10,6 +10,7 @@ from realmnet_runtime.bundle import Bundle
 from realmnet_runtime.errors import (
     BackendUnavailable,
     ConfigurationError,
+    DeadlineExceeded,
     GateFailed,
     ImageRefused,
     IncompatibleError,
@@ -41,6 +42,7 @@ __all__ = [
     "BackendUnavailable",
     "Bundle",
     "ConfigurationError",
+    "DeadlineExceeded",
     "DecodedImage",
     "EngineFacts",
     "FieldOfView",

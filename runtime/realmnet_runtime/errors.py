@@ -5,6 +5,7 @@
     │   ├── ConfigurationError     2   a file of ours that says something impossible
     │   └── MissingPath            2   a path that is not there, or a directory without images
     ├── BackendUnavailable         3   an engine or a device asked for by name that is absent
+    ├── DeadlineExceeded           3   an engine or a device that did not answer in time
     ├── GateFailed                 4   a gate, a parity check or a self-test that did not hold
     ├── IntegrityError             5   a digest, a signature or an archive that cannot be trusted
     ├── IncompatibleError          6   bundle, runtime and device do not fit together
@@ -45,6 +46,16 @@ class MissingPath(UsageError):  # noqa: N818 - the name says what is wrong
 
 class BackendUnavailable(RealmnetError):  # noqa: N818
     """An engine or device that was asked for is not on this machine."""
+
+    exit_code: ClassVar[int] = 3
+
+
+class DeadlineExceeded(RealmnetError):  # noqa: N818
+    """The answer was not there in the time the caller gave; nothing is wrong with the picture.
+
+    Code 3, that of an engine that is not available: it is the machine that was too slow or too
+    busy, so the same picture may be answered later or elsewhere.
+    """
 
     exit_code: ClassVar[int] = 3
 

@@ -111,7 +111,7 @@ def read_image(
     if isinstance(source, np.ndarray):
         _refuse_frame(frame, "an array")
         return require_rgb(source)
-    data = _read_bytes(source)
+    data = read_bytes(source)
     if is_dicom(data):
         return decode_dicom(data, frame=frame, model_size=model_size).pixels
     header = read_header(data)
@@ -135,7 +135,7 @@ def decode_image(
         digest = hashlib.sha256(f"{height},{width},3".encode())
         digest.update(np.ascontiguousarray(pixels).data)
         return DecodedImage(pixels, (height, width), "array", digest.hexdigest())
-    data = _read_bytes(source)
+    data = read_bytes(source)
     digest_of_file = hashlib.sha256(data).hexdigest()
     if is_dicom(data):
         found = decode_dicom(data, frame=frame, model_size=model_size)
@@ -200,7 +200,14 @@ def _refuse_frame(frame: int | None, kind: str) -> None:
         raise UsageError(f"frame {frame} of {kind}; only a DICOM file has frames: leave it out")
 
 
-def _read_bytes(source: str | os.PathLike[str] | bytes | bytearray | memoryview) -> bytes:
+def read_bytes(source: str | os.PathLike[str] | bytes | bytearray | memoryview) -> bytes:
+    """The bytes of a picture file, undecoded, as `read_image` takes them.
+
+    Raises:
+        MissingPath: no such file, or a directory.
+        UnreadableImage: it cannot be read, is no regular file, or is too long for any picture.
+        UsageError: another kind of source.
+    """
     if isinstance(source, bytes | bytearray | memoryview):
         return bytes(source)
     if not isinstance(source, str | os.PathLike):

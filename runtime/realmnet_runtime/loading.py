@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 
 from realmnet_runtime.backends import (
+    BUILT_BEFORE,
     PREPARERS,
     Backend,
     EngineRequest,
@@ -58,7 +59,14 @@ def key_of(bundle: Bundle, variant: Variant, threads: int, preparer: Preparer) -
     )
 
 
-def load_variant(bundle: Bundle, variant: Variant, threads: int, cache: Path | None) -> Loaded:
+def load_variant(
+    bundle: Bundle,
+    variant: Variant,
+    threads: int,
+    cache: Path | None,
+    *,
+    require_prepared: bool = False,
+) -> Loaded:
     """Load a variant: what was prepared where it is there and sound, else compiled now.
 
     Args:
@@ -66,17 +74,23 @@ def load_variant(bundle: Bundle, variant: Variant, threads: int, cache: Path | N
         variant: of the bundle.
         threads: most threads the engine computes with.
         cache: folder of `realmnet prepare`; None takes the user's.
+        require_prepared: compile nothing.
 
     Raises:
         BackendUnavailable: the engine is absent.
-        IntegrityError: the bundle is not the one that was released.
-        IncompatibleError: bundle, engine and CPU do not fit together.
-        UsageError: a cache was named for a bundle in memory.
+        IntegrityError: the bundle is not the one that was released; where that is required, also
+            what was prepared is not what it was.
+        IncompatibleError: bundle, engine and CPU do not fit together, or nothing is prepared
+            where that is required.
+        UsageError: a cache was named, or required, for a bundle in memory.
     """
     request = request_of(bundle, variant, threads)
+    if bundle.path is None and (cache is not None or require_prepared):
+        raise no_cache()
+    # A backend of the GPU compiles nothing: it runs what was built before, or refuses by itself.
+    if require_prepared and variant.engine not in BUILT_BEFORE:
+        return _load_prepared(bundle, variant, request, cache)
     if bundle.path is None:
-        if cache is not None:
-            raise no_cache()
         how = "compiled now: a bundle in memory keeps nothing on the disk"
     elif variant.engine not in PREPARERS:
         how = f"compiled now: {variant.engine} keeps nothing"
@@ -101,6 +115,25 @@ def no_cache() -> UsageError:
         "a bundle in memory has no cache, which would hold its model in plain; open it without "
         "one, or prepare the bundle from its path"
     )
+
+
+def _load_prepared(
+    bundle: Bundle, variant: Variant, request: EngineRequest, cache: Path | None
+) -> Loaded:
+    if variant.engine not in PREPARERS:
+        raise IncompatibleError(
+            f"variant '{variant.name}' must be prepared before, and {variant.engine} keeps nothing "
+            f"that it compiles; take an engine that does ({', '.join(PREPARERS)}), or let it "
+            f"compile at every start"
+        )
+    restored = _restored(bundle, variant, request, cache)
+    if restored is None:
+        raise IncompatibleError(
+            f"variant '{variant.name}' was not prepared for this bundle, engine, processor and "
+            f"{request.threads} threads; run `realmnet prepare` as this user, with the same threads"
+        )
+    backend, record = restored
+    return Loaded(backend, "prepared before, as required", record.sha256)
 
 
 def restore_verified(

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
@@ -23,16 +22,16 @@ from realmnet_runtime.backends import (
 from realmnet_runtime.bundle import Bundle, BundleSource
 from realmnet_runtime.clock import utc_now
 from realmnet_runtime.cpu import instruction_sets
+from realmnet_runtime.deadline import NO_DEADLINE, Deadline
 from realmnet_runtime.decision import Answer
 from realmnet_runtime.default_bundle import find_default_bundle
 from realmnet_runtime.errors import UsageError
-from realmnet_runtime.field_of_view import FieldOfView, find_field_of_view
-from realmnet_runtime.frame import frame_of
-from realmnet_runtime.images import DecodedImage, ImageSource, decode_image
+from realmnet_runtime.images import ImageSource
 from realmnet_runtime.loading import Loaded, load_variant
+from realmnet_runtime.lookahead import LookAhead
 from realmnet_runtime.manifest import Manifest, Variant
 from realmnet_runtime.prediction import Prediction
-from realmnet_runtime.preprocess import PreprocessSpec, prepare, to_tensor
+from realmnet_runtime.preparation import PreparedPicture, prepare_picture, timed
 from realmnet_runtime.quality.gate import Gate
 from realmnet_runtime.selection import AUTO, Choice, choose_variant
 from realmnet_runtime.trust import DEFAULT_TRUST, Trust
@@ -45,6 +44,14 @@ class Predictor:
     Thread safety: any number of threads may call `predict`. They decode and prepare side by side;
     the engine, which uses its own threads, runs for one picture at a time.
 
+    Fork safety: a predictor belongs to the process that opened it. A child made by `fork` has none
+    of the engine's threads and would wait for them for ever, so there every method that needs the
+    engine is a `UsageError`, and `close` does nothing. Open one in each process. Such a child has
+    to end by `os._exit`, as those of `multiprocessing` do: Python's own end waits for the engine.
+
+    Nothing of the process is changed: no signal handler, no environment variable, no logging, no
+    setting of OpenCV. Nothing computes between two calls.
+
     Decoding and resizing use OpenCV's pool of threads, which belongs to the process: bound it with
     `cv2.setNumThreads(predictor.threads)` where that matters, as `realmnet predict` does.
     """
@@ -56,7 +63,8 @@ class Predictor:
         "_gate",
         "_how",
         "_owns_bundle",
-        "_prepared",
+        "_prepared_sha256",
+        "_process",
         "_turn",
     )
 
@@ -67,9 +75,10 @@ class Predictor:
         self._choice = choice
         self._backend: Backend | None = loaded.backend
         self._how = loaded.how
-        self._prepared = loaded.prepared_sha256
+        self._prepared_sha256 = loaded.prepared_sha256
         self._owns_bundle = owns_bundle
         self._gate = Gate(bundle.manifest.quality, choice.variant.name)
+        self._process = os.getpid()
         self._turn = Lock()
 
     @classmethod
@@ -81,6 +90,7 @@ class Predictor:
         threads: int | None = None,
         variant: str | None = None,
         cache: str | os.PathLike[str] | None = None,
+        require_prepared: bool = False,
         trust: Trust | None = None,
     ) -> Predictor:
         """Open a bundle, choose a variant for this machine and load it.
@@ -96,6 +106,8 @@ class Predictor:
             cache: folder of what `realmnet prepare` compiled; by default the user's. What is
                 there for this bundle, engine, processor and number of threads, and sound, is
                 loaded; else the model is compiled now: `facts.prepared` and `loaded_how` say which.
+            require_prepared: compile nothing: what was not prepared for this very bundle, engine,
+                processor and number of threads is an error.
             trust: whose bundles are opened; by default as `Bundle.open`.
 
         Raises:
@@ -104,8 +116,10 @@ class Predictor:
                 memory, or a trust for one that is open already.
             BackendUnavailable: the engine asked for, or all the bundle's, are absent.
             IntegrityError: the bundle is not the one that was released, or not of those who are
-                trusted.
-            IncompatibleError: bundle, engine and CPU do not fit together.
+                trusted; with `require_prepared`, also a cache that was damaged or that others may
+                write to.
+            IncompatibleError: bundle, engine and CPU do not fit together, or nothing is prepared
+                where that is required.
         """
         if threads is not None and threads < 1:
             raise UsageError(f"threads {threads}; 1 or more are needed")
@@ -124,6 +138,7 @@ class Predictor:
                 choice.variant,
                 threads or default_threads(),
                 None if cache is None else Path(cache),
+                require_prepared=require_prepared,
             )
         except BaseException:
             if owns_bundle:
@@ -159,7 +174,7 @@ class Predictor:
     @property
     def prepared_sha256(self) -> str | None:
         """SHA-256 of the compiled form that was loaded; None where the model was compiled now."""
-        return self._prepared
+        return self._prepared_sha256
 
     @property
     def facts(self) -> EngineFacts:
@@ -172,13 +187,22 @@ class Predictor:
         return self.facts.threads
 
     def predict(
-        self, source: ImageSource, *, frame: int | None = None, answer_ungradable: bool = False
+        self,
+        source: ImageSource,
+        *,
+        frame: int | None = None,
+        deadline: float | None = None,
+        answer_ungradable: bool = False,
     ) -> Prediction:
         """Answer one picture, or say why it is ungradable: then `Prediction.withheld` is true.
 
         Args:
             source: path, bytes of a file, or (H, W, 3) uint8 RGB.
             frame: number of the frame of a DICOM file, from 1; may be left out where there is one.
+            deadline: seconds from now in which the answer must be there; None waits for it. Time
+                is looked at after each stage (`STAGES`), and waiting for the engine while it
+                answers another thread counts. OpenVINO and ONNX Runtime are stopped between two of
+                their layers; a decode, and a GPU, run to their end before the error is raised.
             answer_ungradable: answer an ungradable picture all the same; its quality still says
                 that it is.
 
@@ -188,50 +212,94 @@ class Predictor:
                 which none is named.
             BackendUnavailable: a DICOM file, and the extra `dicom` is not installed.
             IncompatibleError: the engine answered no finite numbers.
-            UsageError: an array of another shape or type, no such frame, or the predictor is
-                closed.
+            DeadlineExceeded: there was no answer in time; the predictor can be used again.
+            UsageError: an array of another shape or type, no such frame, the predictor is closed,
+                or was opened by another process.
         """
-        return self.predict_with_input(source, frame=frame, answer_ungradable=answer_ungradable)[0]
+        return self.predict_with_input(
+            source, frame=frame, deadline=deadline, answer_ungradable=answer_ungradable
+        )[0]
 
     def predict_many(
         self, sources: Iterable[ImageSource], *, answer_ungradable: bool = False
     ) -> Iterator[Prediction]:
         """Answer pictures one by one, in order, as they are asked for; errors as `predict`.
 
+        Of a list or another sequence the next picture is decoded by a helper thread while the
+        engine answers this one: one picture ahead, never more. Of any other iterable, whose next
+        picture may not be there yet, one is taken when it is asked for, and decoded then.
+
         A picture that is refused ends the iteration with its error; call `predict` for each where
         the rest should be answered all the same.
         """
-        for source in sources:
-            yield self.predict(source, answer_ungradable=answer_ungradable)
+        if not isinstance(sources, Sequence):
+            for source in sources:
+                yield self.predict(source, answer_ungradable=answer_ungradable)
+            return
+        waiting = list(sources)
+        with LookAhead(self._prepare) as ahead:
+            for number, source in enumerate(waiting):
+                # Before waiting for a helper that a forked child does not have.
+                self._open_backend()
+                if number == 0:
+                    ahead.start(source)
+                prepared = ahead.result()
+                for following in waiting[number + 1 : number + 2]:
+                    ahead.start(following)
+                yield self._answered(prepared, NO_DEADLINE, ungradable=answer_ungradable)
 
     def predict_with_input(
-        self, source: ImageSource, *, frame: int | None = None, answer_ungradable: bool = False
+        self,
+        source: ImageSource,
+        *,
+        frame: int | None = None,
+        deadline: float | None = None,
+        answer_ungradable: bool = False,
     ) -> tuple[Prediction, NDArray[np.float32]]:
         """As `predict`, with the (3, S, S) float32 input tensor the engine was given."""
+        limit = Deadline.after(deadline)
+        self._open_backend()
+        prepared = self._prepare(source, limit, frame)
+        return self._answered(prepared, limit, ungradable=answer_ungradable), prepared.tensor
+
+    def warm_up(self) -> None:
+        """Run the engine once on an empty picture; no answer comes of it.
+
+        For a camera that pauses: after minutes the model may have left the processor's caches, or
+        memory. Nothing calls it by itself.
+
+        Raises:
+            UsageError: the predictor is closed, or was opened by another process.
+        """
+        side = self.manifest.preprocess.size
         backend = self._open_backend()
-        spec = self.manifest.preprocess
-        timings: dict[str, float] = {}
-        with _timed(timings, "decode"):
-            decoded = decode_image(source, model_size=spec.decode_size, frame=frame)
-        with _timed(timings, "field_of_view"):
-            aperture = _aperture(decoded, spec)
-        with _timed(timings, "quality"):
-            quality = self._gate.look(decoded.pixels, aperture)
-        with _timed(timings, "prepare"):
-            tensor = to_tensor(prepare(decoded.pixels, spec, aperture), spec)
+        with self._turn:
+            backend.infer(np.zeros((1, 3, side, side), np.float32))
+
+    def _prepare(
+        self, source: ImageSource, limit: Deadline = NO_DEADLINE, frame: int | None = None
+    ) -> PreparedPicture:
+        return prepare_picture(source, self.manifest.preprocess, self._gate, limit, frame=frame)
+
+    def _answered(
+        self, prepared: PreparedPicture, limit: Deadline, *, ungradable: bool
+    ) -> Prediction:
+        """The engine, unless the picture is ungradable, and what comes after it."""
+        backend = self._open_backend()
         labels, point = self.manifest.labels, self.variant.operating_point
+        timings, quality = prepared.timings_ms, prepared.quality
         answer = Answer.withheld(len(labels))
-        if quality.gradable or answer_ungradable:
+        if quality.gradable or ungradable:
             # Waiting for another thread's picture is no part of this one's time in the engine.
-            with self._turn, _timed(timings, "engine"):
-                logits, score_maps = backend.infer(tensor[np.newaxis])
-            with _timed(timings, "decision"):
+            with self._my_turn(limit), timed(timings, "engine"):
+                logits, score_maps = backend.infer(prepared.tensor[np.newaxis], limit.remaining)
+            limit.require("engine")
+            with timed(timings, "decision"):
                 given = Answer.of(logits[0], score_maps[0], labels, point)
                 quality = self._gate.look_at_maps(quality, score_maps[0])
-                answer = given if quality.gradable or answer_ungradable else answer
+                answer = given if quality.gradable or ungradable else answer
         model, facts = self.manifest.model, backend.facts
-        placement = frame_of(decoded, aperture.box, spec)
-        prediction = Prediction(
+        return Prediction(
             probabilities=answer.probabilities,
             thresholds={name: point.thresholds[name] for name in labels.names},
             findings=answer.findings,
@@ -239,16 +307,16 @@ class Predictor:
             staphyloma=answer.reading.staphyloma,
             pathologic_myopia=answer.reading.pathologic_myopia,
             inconsistencies=answer.reading.inconsistencies,
-            box=placement.box,
-            aperture=aperture,
-            original_size=decoded.original_size,
-            placement=placement,
+            box=prepared.placement.box,
+            aperture=prepared.aperture,
+            original_size=prepared.original_size,
+            placement=prepared.placement,
             score_maps=answer.score_maps,
             timings_ms=timings,
-            input_sha256=decoded.sha256,
+            input_sha256=prepared.sha256,
             model=f"{model.name} {model.version}",
             bundle_sha256=self._bundle.digest,
-            spec_version=spec.version,
+            spec_version=self.manifest.preprocess.version,
             engine=facts.engine,
             engine_version=facts.version,
             variant=self.variant.name,
@@ -258,13 +326,25 @@ class Predictor:
             notice=model.notice,
             answered_at=utc_now(),
             quality=quality,
-            laterality=decoded.laterality,
-            frame=decoded.frame,
+            laterality=prepared.laterality,
+            frame=prepared.frame,
         )
-        return prediction, tensor
+
+    @contextmanager
+    def _my_turn(self, limit: Deadline) -> Iterator[None]:
+        """Wait for the engine, no longer than there is time."""
+        while not self._turn.acquire(timeout=-1 if (left := limit.remaining) is None else left):
+            limit.require("waiting for the engine")
+        try:
+            yield
+        finally:
+            self._turn.release()
 
     def close(self) -> None:
         """Free the engine, and the bundle where `open` opened it; closing twice does nothing."""
+        if os.getpid() != self._process:
+            # The engine's threads, and whoever held the turn, are the other process's.
+            return
         with self._turn:
             backend, self._backend = self._backend, None
             if backend is not None:
@@ -284,17 +364,14 @@ class Predictor:
         self.close()
 
     def _open_backend(self) -> Backend:
+        if os.getpid() != self._process:
+            raise UsageError(
+                f"this predictor was opened by process {self._process} and this is its child "
+                f"{os.getpid()}, which has none of its threads; open one in each process"
+            )
         if self._backend is None:
             raise UsageError("this predictor is closed; open the bundle again")
         return self._backend
-
-
-@contextmanager
-def _timed(timings: dict[str, float], stage: str) -> Iterator[None]:
-    """Note the wall-clock milliseconds of a stage."""
-    begin = time.perf_counter_ns()
-    yield
-    timings[stage] = (time.perf_counter_ns() - begin) / 1e6
 
 
 def _open_bundle(source: BundleSource | Bundle | None, trust: Trust | None) -> Bundle:
@@ -306,11 +383,3 @@ def _open_bundle(source: BundleSource | Bundle | None, trust: Trust | None) -> B
         find_default_bundle() if source is None else source,
         trust=DEFAULT_TRUST if trust is None else trust,
     )
-
-
-def _aperture(decoded: DecodedImage, spec: PreprocessSpec) -> FieldOfView:
-    """The field of view, which of an already prepared picture is the whole of it."""
-    if spec.deborder != "off":
-        return find_field_of_view(decoded.pixels)
-    height, width = decoded.pixels.shape[:2]
-    return FieldOfView(box=(0, 0, width, height), mask=np.ones((height, width), np.bool_))

@@ -13,6 +13,7 @@ DESIGN = {
     "ConfigurationError": 2,
     "MissingPath": 2,
     "BackendUnavailable": 3,
+    "DeadlineExceeded": 3,
     "GateFailed": 4,
     "IntegrityError": 5,
     "IncompatibleError": 6,

@@ -25,6 +25,7 @@ from realmnet_runtime.suggestions import nearest
 
 __all__ = [
     "AUTO_ORDER",
+    "BUILT_BEFORE",
     "ENGINES",
     "PREPARERS",
     "Backend",
@@ -101,6 +102,9 @@ PREPARERS: Final[dict[str, str]] = {
     "openvino": "realmnet_runtime.backends._openvino:OpenVinoPreparer",
 }
 """Engines that can keep what they compiled, and the class of each that does it."""
+
+BUILT_BEFORE: Final = frozenset({"tensorrt"})
+"""Engines that compile nothing on the device: what they run was built before, or is refused."""
 
 
 def known_engine(name: str) -> Engine:

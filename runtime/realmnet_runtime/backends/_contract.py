@@ -71,17 +71,22 @@ class Backend(Protocol):
         """What runs, as read back when the model was loaded."""
         ...
 
-    def infer(self, tensor: Float32Array) -> tuple[Float32Array, Float32Array]:
+    def infer(
+        self, tensor: Float32Array, seconds: float | None = None
+    ) -> tuple[Float32Array, Float32Array]:
         """Run the model once.
 
         Args:
             tensor: (1, 3, S, S) float32, C-contiguous, as `realmnet_runtime.preprocess` makes it.
+            seconds: most time it may take; None for as long as it takes. An engine that can be
+                stopped is stopped between two of its layers; one that cannot runs to its end.
 
         Returns:
             Logits (1, L) float32 and score maps (1, L, h, w) float32, owned by the caller.
 
         Raises:
             UsageError: the tensor has another shape or type, or the backend is closed.
+            DeadlineExceeded: the engine was stopped.
         """
         ...
 

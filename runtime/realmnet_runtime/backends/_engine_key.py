@@ -15,7 +15,6 @@ from typing import Annotated, Final, Literal
 import msgspec
 
 from realmnet_runtime.errors import (
-    BackendUnavailable,
     ConfigurationError,
     IncompatibleError,
     IntegrityError,
@@ -208,15 +207,14 @@ def find_engine(folder: Path, here: EngineKey) -> tuple[bytes, EngineRecord]:
         here: this machine's key, for the file that is to run.
 
     Raises:
-        BackendUnavailable: the folder has no engine of this file.
-        IncompatibleError: its engines of this file are for other machines.
+        IncompatibleError: the folder has no engine of this file, or only other machines'.
         IntegrityError: an engine without a key or with a damaged one, or the one found is not the
             one that was built.
     """
     records = {path: read_record(path) for path in sorted(folder.glob(f"*{ENGINE_SUFFIX}"))}
     mine = [path for path, found in records.items() if found.key.onnx_sha256 == here.onnx_sha256]
     if not mine:
-        raise BackendUnavailable(
+        raise IncompatibleError(
             f"no engine of this model file in '{folder}'; an engine is built for one machine: "
             f"{_BUILD}"
         )

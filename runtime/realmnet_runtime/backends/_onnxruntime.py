@@ -10,9 +10,9 @@ from __future__ import annotations
 import contextlib
 import tempfile
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 import numpy as np
@@ -30,12 +30,14 @@ from realmnet_runtime.backends._contract import (
     executed_precision,
     refuse_weights,
 )
+from realmnet_runtime.backends._time_limit import out_of_time, time_limit
 from realmnet_runtime.errors import IncompatibleError, UsageError
 
 _PROVIDER: Final = "CPUExecutionProvider"
 _SPINNING: Final = "session.intra_op.allow_spinning"
 _UNFUSED: Final = "session.disable_quant_qdq"
 _ERRORS_ONLY: Final = 3
+_FATAL_ONLY: Final = 4
 
 _INT8_PRODUCTS: Final = frozenset(
     {
@@ -90,17 +92,41 @@ class OnnxRuntimeBackend:
         """What runs, as read back when the model was loaded."""
         return self._facts
 
-    def infer(self, tensor: Float32Array) -> tuple[Float32Array, Float32Array]:
+    def infer(
+        self, tensor: Float32Array, seconds: float | None = None
+    ) -> tuple[Float32Array, Float32Array]:
         """Run the model once; see `Backend.infer`."""
         if self._session is None:
             raise UsageError("this onnxruntime backend is closed; open the predictor again")
         check_tensor(tensor, self._size)
-        logits, score_maps = self._session.run([LOGITS, SCORE_MAPS], {self._input: tensor})
+        logits, score_maps = _run(self._session, {self._input: tensor}, seconds)
         return np.asarray(logits, np.float32), np.asarray(score_maps, np.float32)
 
     def close(self) -> None:
         """Free the model; closing twice does nothing."""
         self._session = None
+
+
+def _run(
+    session: onnxruntime.InferenceSession, inputs: dict[str, Float32Array], seconds: float | None
+) -> Sequence[Any]:
+    """Run a session, stopped at the next node where it takes longer than so many seconds."""
+    wanted = [LOGITS, SCORE_MAPS]
+    if seconds is None:
+        answers: Sequence[Any] = session.run(wanted, inputs)
+        return answers
+    options = onnxruntime.RunOptions()
+    # Else the library writes a line of its own on standard error for every run it stops.
+    options.log_severity_level = _FATAL_ONLY
+    with time_limit(seconds, lambda: setattr(options, "terminate", True)) as limit:
+        try:
+            answers = session.run(wanted, inputs, options)
+        except Exception as error:
+            # A stopped run raises its general error: only the flag tells it from a failed one.
+            if limit.passed:
+                raise out_of_time("onnxruntime") from error
+            raise
+    return answers
 
 
 def _open_session(

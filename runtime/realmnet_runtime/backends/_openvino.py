@@ -8,6 +8,7 @@ product is an FP32 one.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable
 from io import BytesIO
@@ -28,6 +29,7 @@ from realmnet_runtime.backends._contract import (
     check_tensor,
     executed_precision,
 )
+from realmnet_runtime.backends._time_limit import out_of_time
 from realmnet_runtime.errors import IncompatibleError, UsageError
 
 _DEVICE: Final = "CPU"
@@ -80,13 +82,15 @@ class OpenVinoBackend:
         """What runs, as read back when the model was loaded."""
         return self._facts
 
-    def infer(self, tensor: Float32Array) -> tuple[Float32Array, Float32Array]:
+    def infer(
+        self, tensor: Float32Array, seconds: float | None = None
+    ) -> tuple[Float32Array, Float32Array]:
         """Run the model once; see `Backend.infer`."""
         if self._request is None:
             raise UsageError("this openvino backend is closed; open the predictor again")
         check_tensor(tensor, self._size)
         # The request's output buffers are overwritten by the next call: copy them out.
-        self._request.infer({0: np.ascontiguousarray(tensor)}, share_inputs=True)
+        _run(self._request, {0: np.ascontiguousarray(tensor)}, seconds)
         return (
             np.array(self._request.get_tensor(LOGITS).data, np.float32),
             np.array(self._request.get_tensor(SCORE_MAPS).data, np.float32),
@@ -137,6 +141,24 @@ class OpenVinoPreparer:
     def restore(self, compiled: bytes, request: EngineRequest) -> Backend:
         """See `Preparer.restore`."""
         return RestoredOpenVinoBackend(compiled, request)
+
+
+def _run(
+    request: openvino.InferRequest, inputs: dict[int, Float32Array], seconds: float | None
+) -> None:
+    """Run a request, stopped at the next node where it takes longer than so many seconds."""
+    if seconds is None:
+        request.infer(inputs, share_inputs=True)
+        return
+    # Only a request that was started asynchronously listens to `cancel`.
+    request.start_async(inputs, share_inputs=True)
+    if request.wait_for(math.ceil(seconds * 1e3)):
+        return
+    request.cancel()
+    try:
+        request.wait()
+    except RuntimeError as error:
+        raise out_of_time("openvino") from error
 
 
 def _options(request: EngineRequest) -> dict[str, str | int | bool]:

@@ -84,8 +84,12 @@ class TensorRtBackend:
         """What runs, as recorded when the engine was built."""
         return self._facts
 
-    def infer(self, tensor: Float32Array) -> tuple[Float32Array, Float32Array]:
-        """Run the model once; see `Backend.infer`."""
+    def infer(
+        self,
+        tensor: Float32Array,
+        seconds: float | None = None,  # noqa: ARG002
+    ) -> tuple[Float32Array, Float32Array]:
+        """Run the model once; see `Backend.infer`. What was handed to a GPU cannot be stopped."""
         if self._execution is None:
             raise UsageError("this tensorrt backend is closed; open the predictor again")
         check_tensor(tensor, self._size)

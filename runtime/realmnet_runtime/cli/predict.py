@@ -32,6 +32,7 @@ from realmnet_runtime.files import sha256_of
 from realmnet_runtime.heat_overlay import LEAST_SIDE
 from realmnet_runtime.images import list_images
 from realmnet_runtime.predictor import Predictor
+from realmnet_runtime.refusals import refused_answer
 from realmnet_runtime.selection import AUTO
 from realmnet_runtime.slots import SlotStore
 
@@ -49,6 +50,9 @@ def predict(  # noqa: PLR0917 - the options of a command are all by name
     cache: Annotated[
         Path | None, typer.Option(help="Folder of `realmnet prepare`; the user's by default.")
     ] = None,
+    require_prepared: Annotated[
+        bool, typer.Option("--require-prepared", help="Refuse (6) what was not prepared before.")
+    ] = False,
     store: Annotated[
         Path | None,
         typer.Option(help="Answer by the active slot of this store, as it was tested."),
@@ -100,17 +104,29 @@ def predict(  # noqa: PLR0917 - the options of a command are all by name
     log = None if audit is None else AuditLog(audit)
     trust = trust_of(trusted_key, allow_unsigned=allow_unsigned)
     answers: list[dict[str, Any]] = []
-    if store is not None and (bundle, engine, threads, variant) != (None, AUTO, None, None):
+    if store is not None and (bundle, engine, threads, variant, require_prepared) != (
+        None,
+        AUTO,
+        None,
+        None,
+        False,
+    ):
         raise UsageError(
             "--store answers by its active slot, as it was tested; leave out --bundle, "
-            "--engine, --variant and --threads, or test the slot with others"
+            "--engine, --variant, --threads and --require-prepared, or test the slot with others"
         )
 
     def opened() -> Predictor:
         if store is not None:
             return SlotStore(store, trust=trust).open(cache=cache)
         return Predictor.open(
-            bundle, engine=engine, threads=threads, variant=variant, cache=cache, trust=trust
+            bundle,
+            engine=engine,
+            threads=threads,
+            variant=variant,
+            cache=cache,
+            require_prepared=require_prepared,
+            trust=trust,
         )
 
     with _stops_recorded(log), opened() as predictor:
@@ -155,11 +171,11 @@ def _answer(
         if reports is not None:
             reports.write(path, prediction, predictor.manifest.labels)
     except ImageRefused as error:
-        refusal = _refusal(path, error)
+        digest = _digest(path)
         if log is not None:
-            log.append_refusal(refusal["input"]["sha256"], error)
+            log.append_refusal(digest, error)
         say(f"{path}: {error}")
-        return refusal
+        return refused_answer(digest, error)
     if log is not None:
         log.append(prediction)
     if not prediction.quality.gradable:
@@ -193,17 +209,8 @@ def _expand(images: list[Path]) -> Iterator[Path]:
             raise MissingPath(f"no image or directory '{path}'; check the path")
 
 
-def _refusal(path: Path, error: ImageRefused) -> dict[str, Any]:
-    """What takes the place of an answer, so that lines and images stay aligned."""
+def _digest(path: Path) -> str | None:
     try:
-        digest = sha256_of(path)
+        return sha256_of(path)
     except OSError:
-        digest = None
-    return {
-        "input": {"sha256": digest},
-        "error": {
-            "kind": type(error).__name__,
-            "exit_code": error.exit_code,
-            "message": str(error),
-        },
-    }
+        return None

@@ -36,6 +36,11 @@ VERBS: Final[dict[str, Verb]] = {
         "answer images: seven probabilities, grade, field of view",
         _CLI,
     ),
+    "watch": Verb(
+        "realmnet_runtime.cli.watch:watch",
+        "answer the pictures a device writes into a folder, each once",
+        _CLI,
+    ),
     "selftest": Verb(
         "realmnet_runtime.cli.selftest:selftest",
         "run the bundle's golden cases on this machine",

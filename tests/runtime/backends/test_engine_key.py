@@ -23,7 +23,7 @@ from realmnet_runtime.backends._engine_key import (
     require_same_key,
     write_engine,
 )
-from realmnet_runtime.errors import BackendUnavailable, IncompatibleError, IntegrityError
+from realmnet_runtime.errors import IncompatibleError, IntegrityError
 from realmnet_runtime.files import path_fault, sha256_of
 
 PLAN = bytes(range(256)) * 4
@@ -189,9 +189,9 @@ def test_a_folder_without_an_engine_of_the_file_says_how_to_build_one(engine: Pa
     unknown = msgspec.structs.replace(HERE, onnx_sha256="c" * 64)
 
     for folder in (engine.parent, engine.parent / "absent"):
-        with pytest.raises(BackendUnavailable, match="build_tensorrt") as caught:
+        with pytest.raises(IncompatibleError, match="build_tensorrt") as caught:
             find_engine(folder, unknown)
-        assert caught.value.exit_code == 3
+        assert caught.value.exit_code == 6
 
 
 def test_engines_are_kept_in_the_users_cache(

@@ -16,6 +16,7 @@ from realmnet_runtime import PERIPHERAL, PSMM, Prediction, Predictor
 from realmnet_runtime.dicom import heat_map_capture, measurement_report
 from realmnet_runtime.dicom.concepts import CodeMap, Concept
 from realmnet_runtime.errors import ConfigurationError, UnreadableImage, UsageError
+from realmnet_runtime.quality import Quality, Reason
 
 pydicom = pytest.importorskip("pydicom", reason="DICOM needs the extra 'dicom'")
 highdicom = pytest.importorskip("highdicom", reason="reports need the extra 'dicom'")
