@@ -12,6 +12,7 @@ import typer
 
 from realmnet_benchmarks.accuracy_tables import align
 from realmnet_benchmarks.records import read_psmm
+from realmnet_compression.embedding.write import write_single_file
 from realmnet_compression.export_onnx import export_onnx, read_onnx
 from realmnet_compression.graphs.half import write_half
 from realmnet_compression.quantisation.calibration import require_development
@@ -125,7 +126,7 @@ bundle = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mod
 
 @bundle.callback()
 def _bundle() -> None:
-    """Inspect and verify bundles."""
+    """Inspect and verify bundles, and make single files of them."""
 
 
 @bundle.command()
@@ -140,6 +141,26 @@ def inspect(path: Annotated[Path, typer.Argument(metavar="BUNDLE")]) -> None:
     """Print a bundle's manifest, as it is stored, after checking every byte."""
     with Bundle.open(path) as opened:
         typer.echo(opened.raw_manifest.decode(), nl=False)
+
+
+@bundle.command(name="to-onnx")
+def to_onnx(
+    path: Annotated[Path, typer.Argument(metavar="BUNDLE")],
+    *,
+    variant: Annotated[str, typer.Option(help="Name of a variant whose model is an ONNX file.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="ONNX file to write.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Write a variant as one file from decoded pixels and their box to probabilities."""
+    require_writable_file(out)
+    with Bundle.open(path) as opened:
+        report = write_single_file(opened, variant, out)
+    typer.echo(
+        _as_json(report)
+        if as_json
+        else f"{report.file}: {report.bytes:,} bytes, within {report.largest_difference:.1e} of "
+        f"the runtime's probabilities on {report.pictures} pictures"
+    )
 
 
 def _as_json(report: object) -> str:
