@@ -1,18 +1,23 @@
 // A bundle in OpenVINO's C++ runtime, two ways.
 //
-//     answer tensor BUNDLE-DIRECTORY VARIANT TENSOR.f32
-//     answer picture SINGLE.onnx PICTURE.ppm
+//     answer tensor BUNDLE-DIRECTORY VARIANT TENSOR.f32...
+//     answer picture SINGLE.onnx PICTURE.ppm...
 //
-// `tensor` runs a variant's model on a prepared input, 3 * S * S little-endian float32. `picture`
+// `tensor` runs a variant's model on prepared inputs, 3 * S * S little-endian float32. `picture`
 // looks for the box of decoded pixels and runs the single file of `realmnet bundle to-onnx`. Both
 // print one line a label: name, probability, threshold, and 1 where it is found. Exit codes as of
-// `realmnet`: 0 answered, 2 usage, 7 picture refused, 1 anything else. Research use only.
+// `realmnet`: 0 answered, 2 usage, 7 picture refused, 1 anything else; the first file that is not
+// answered is the last that is looked at. Research use only.
 
+#include <algorithm>
 #include <cmath>
+#include <cstdint>
 #include <cstdio>
+#include <cstring>
 #include <exception>
 #include <fstream>
 #include <iterator>
+#include <memory>
 #include <openvino/openvino.hpp>
 #include <stdexcept>
 #include <string>
@@ -23,6 +28,8 @@
 #include "ppm.hpp"
 
 namespace {
+
+using Words = std::vector<std::string>;
 
 class Refused : public std::runtime_error {
     using std::runtime_error::runtime_error;
@@ -73,24 +80,28 @@ std::vector<Label> labels_of(const Json& manifest, const Json& variant) {
     return labels;
 }
 
-void answer_tensor(const std::string& bundle, const std::string& name, const std::string& path) {
+void answer_tensors(const std::string& bundle, const std::string& name, const Words& paths) {
     const Json manifest = Json::parse(read_file(bundle + "/manifest.json"));
     const Json& variant = variant_named(manifest, name);
+    const std::vector<Label> labels = labels_of(manifest, variant);
     const auto size = std::size_t(manifest["preprocess"]["size"].number());
-    std::string raw = read_file(path);
-    if (raw.size() != 3 * size * size * sizeof(float))
-        throw std::runtime_error("the tensor holds " + std::to_string(raw.size()) + " bytes, not " +
-                                 std::to_string(3 * size * size * sizeof(float)));
+    const std::size_t bytes = 3 * size * size * sizeof(float);
     ov::Core core;
     ov::CompiledModel model = core.compile_model(bundle + "/" + variant["artifact"].text(), "CPU",
                                                  settings(variant["execution_precision"].text()));
     ov::InferRequest request = model.create_infer_request();
-    request.set_input_tensor(ov::Tensor(ov::element::f32, {1, 3, size, size}, raw.data()));
-    request.infer();
-    const float* logits = request.get_tensor("logits").data<float>();
-    for (const Label& label : labels_of(manifest, variant)) {
-        const double scaled = double(*logits++) / label.temperature;
-        print(label.name, 1.0 / (1.0 + std::exp(-scaled)), label.threshold);
+    for (const std::string& path : paths) {
+        const std::string raw = read_file(path);
+        if (raw.size() != bytes)
+            throw std::runtime_error("the tensor holds " + std::to_string(raw.size()) +
+                                     " bytes, not " + std::to_string(bytes));
+        std::memcpy(request.get_input_tensor().data<float>(), raw.data(), bytes);
+        request.infer();
+        const float* logits = request.get_tensor("logits").data<float>();
+        for (const Label& label : labels) {
+            const double scaled = double(*logits++) / label.temperature;
+            print(label.name, 1.0 / (1.0 + std::exp(-scaled)), label.threshold);
+        }
     }
 }
 
@@ -112,18 +123,11 @@ void require_answerable(const realmnet::Picture& picture, const realmnet::FieldO
         throw Refused("the picture is too small");
 }
 
-void answer_picture(const std::string& single, const std::string& path) {
-    ov::Core core;
-    const std::shared_ptr<ov::Model> network = core.read_model(single);
-    const Json facts = Json::parse(network->get_rt_info<std::string>("framework", "realmnet"));
+void answer_picture(ov::InferRequest& request, const Json& facts, const std::string& path) {
     Ppm file = read_ppm(path);
     const realmnet::Picture picture{file.rgb.data(), file.height, file.width};
     realmnet::FieldOfView field = field_of(picture, facts);
     require_answerable(picture, field, facts);
-
-    ov::CompiledModel model = core.compile_model(
-        network, "CPU", settings(facts["execution_precision"].text()));
-    ov::InferRequest request = model.create_infer_request();
     const auto height = std::size_t(file.height), width = std::size_t(file.width);
     request.set_tensor("image", ov::Tensor(ov::element::u8, {height, width, 3}, file.rgb.data()));
     std::int64_t box[] = {field.box.x0, field.box.y0, field.box.x1, field.box.y1};
@@ -139,19 +143,29 @@ void answer_picture(const std::string& single, const std::string& path) {
         print(names[i].text(), probabilities[i], thresholds[i].number());
 }
 
+void answer_pictures(const std::string& single, const Words& paths) {
+    ov::Core core;
+    const std::shared_ptr<ov::Model> network = core.read_model(single);
+    const Json facts = Json::parse(network->get_rt_info<std::string>("framework", "realmnet"));
+    ov::CompiledModel model = core.compile_model(network, "CPU",
+                                                 settings(facts["execution_precision"].text()));
+    ov::InferRequest request = model.create_infer_request();
+    for (const std::string& path : paths) answer_picture(request, facts, path);
+}
+
 }  // namespace
 
 int main(int count, char** words) {
-    const std::string way = count > 1 ? words[1] : "";
+    const Words given(words + 1, words + count);
     try {
-        if (way == "tensor" && count == 5)
-            answer_tensor(words[2], words[3], words[4]);
-        else if (way == "picture" && count == 4)
-            answer_picture(words[2], words[3]);
+        if (given.size() > 3 && given[0] == "tensor")
+            answer_tensors(given[1], given[2], {given.begin() + 3, given.end()});
+        else if (given.size() > 2 && given[0] == "picture")
+            answer_pictures(given[1], {given.begin() + 2, given.end()});
         else {
             std::fprintf(stderr,
-                         "answer: use `answer tensor BUNDLE-DIRECTORY VARIANT TENSOR.f32` or "
-                         "`answer picture SINGLE.onnx PICTURE.ppm`\n");
+                         "answer: use `answer tensor BUNDLE-DIRECTORY VARIANT TENSOR.f32...` or "
+                         "`answer picture SINGLE.onnx PICTURE.ppm...`\n");
             return 2;
         }
     } catch (const realmnet::NoFieldOfView& refusal) {

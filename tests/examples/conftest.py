@@ -18,7 +18,7 @@ def need(program: str) -> str:
     """Where a program is; the test is skipped where it is absent."""
     found = shutil.which(program)
     if found is None:
-        pytest.skip(f"no {program} on this machine; apt-get install g++ cmake")
+        pytest.skip(f"no {program} on this machine; apt-get install g++ cmake make")
     return found
 
 
@@ -51,6 +51,7 @@ def answer(tmp_path_factory: pytest.TempPathFactory) -> Path:
     openvino = pytest.importorskip("openvino", reason="the example needs openvino's headers")
     cmake, build = need("cmake"), tmp_path_factory.mktemp("cpp")
     need("g++")
+    need("make")
     package = Path(openvino.__file__).parent / "cmake"
     options = ["-DCMAKE_BUILD_TYPE=None", "-DCMAKE_CXX_FLAGS=-O1", f"-DOpenVINO_DIR={package}"]
     run(cmake, "-S", SOURCES, "-B", build, *options)

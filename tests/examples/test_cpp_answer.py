@@ -5,7 +5,9 @@ from __future__ import annotations
 import subprocess
 import zipfile
 from pathlib import Path
+from typing import Literal
 
+import msgspec
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -16,6 +18,7 @@ from realmnet_compression.embedding.single_file import embed_variant
 from realmnet_runtime.bundle import Bundle
 from realmnet_runtime.images import read_image
 from realmnet_runtime.predictor import Predictor
+from realmnet_runtime.writer import write_bundle
 
 from .conftest import run, write_ppm
 
@@ -40,42 +43,75 @@ def golden_pictures(bundle: Bundle) -> list[NDArray[np.uint8]]:
     return [read_image(bundle.read(case.image)) for case in bundle.manifest.golden]
 
 
-def parse(lines: str) -> tuple[dict[str, float], tuple[str, ...]]:
-    """Probabilities and findings of the example's lines."""
+def parse(lines: str, labels: int) -> list[tuple[dict[str, float], tuple[str, ...]]]:
+    """Probabilities and findings of each file the example answered."""
     rows = [line.split() for line in lines.splitlines()]
-    return (
-        {name: float(probability) for name, probability, _, _ in rows},
-        tuple(name for name, _, _, found in rows if found == "1"),
-    )
+    return [
+        (
+            {name: float(probability) for name, probability, _, _ in part},
+            tuple(name for name, _, _, found in part if found == "1"),
+        )
+        for part in (rows[start : start + labels] for start in range(0, len(rows), labels))
+    ]
 
 
 def test_golden_tensors(answer: Path, python: Predictor, tmp_path: Path) -> None:
-    name, folder = python.variant.name, python.bundle.path
-    for picture in golden_pictures(python.bundle):
-        expected, tensor = python.predict_with_input(picture)
-        tensor.astype("<f4").tofile(tmp_path / "tensor.f32")
-        found, findings = parse(run(answer, "tensor", folder, name, tmp_path / "tensor.f32"))
-        assert list(found) == list(expected.probabilities)
-        for label, probability in expected.probabilities.items():
+    expected, files = [], []
+    for number, picture in enumerate(golden_pictures(python.bundle)):
+        prediction, tensor = python.predict_with_input(picture)
+        expected.append(prediction)
+        files.append(tmp_path / f"{number}.f32")
+        tensor.astype("<f4").tofile(files[-1])
+    lines = run(answer, "tensor", python.bundle.path, python.variant.name, *files)
+    for known, (found, findings) in zip(expected, parse(lines, 7), strict=True):
+        assert list(found) == list(known.probabilities)
+        for label, probability in known.probabilities.items():
             assert abs(found[label] - probability) <= 1e-4
-        assert findings == expected.findings
+        assert findings == known.findings
 
 
 def test_decoded_pixels(answer: Path, python: Predictor, tmp_path: Path) -> None:
     single = tmp_path / "single.onnx"
     single.write_bytes(embed_variant(python.bundle, python.variant).SerializeToString())
     pictures = golden_pictures(python.bundle)[:1]
-    cases = draw_population(2, seed=5, images_per_patient=2)
-    assert {case.border for case in cases} == {"black", "device"}
-    for case, size in zip(cases, [(300, 381), (480, 384), (448, 450), (200, 250)], strict=True):
-        pictures.append(render(case, *size).image)
-    for picture in pictures:
-        expected = python.predict(picture)
-        ppm = write_ppm(tmp_path / "picture.ppm", picture)
-        found, findings = parse(run(answer, "picture", single, ppm))
-        assert findings == expected.findings
-        for label, probability in expected.probabilities.items():
+    cases = draw_population(6, seed=11, images_per_patient=2)
+    for border in ("black", "device"):
+        drawn = [case for case in cases if case.border == border][:3]
+        for case, size in zip(drawn, [(300, 381), (480, 384), (200, 250)], strict=True):
+            pictures.append(render(case, *size).image)
+    files = [write_ppm(tmp_path / f"{n}.ppm", picture) for n, picture in enumerate(pictures)]
+    answers = parse(run(answer, "picture", single, *files), 7)
+    for picture, (found, findings) in zip(pictures, answers, strict=True):
+        known = python.predict(picture)
+        assert findings == known.findings
+        for label, probability in known.probabilities.items():
             assert abs(found[label] - probability) <= 2e-3
+
+
+@pytest.mark.parametrize("deborder", ["crop+mask", "off"])
+def test_other_ways_to_treat_the_border(
+    deborder: Literal["crop+mask", "off"], answer: Path, bundle: Bundle, tmp_path: Path
+) -> None:
+    manifest, variant = bundle.manifest, bundle.variant("openvino-int8")
+    other = write_bundle(
+        tmp_path / "other.realmnet",
+        files={variant.artifact: bundle.read(variant.artifact)},
+        model=manifest.model,
+        labels=manifest.labels,
+        preprocess=msgspec.structs.replace(manifest.preprocess, deborder=deborder),
+        variants=(variant,),
+        golden=(),
+        provenance=manifest.provenance,
+    )
+    picture, single = golden_pictures(bundle)[1], tmp_path / "single.onnx"
+    with Bundle.open(other) as opened, Predictor.open(opened, threads=1) as python:
+        known = python.predict(picture)
+        single.write_bytes(embed_variant(opened, variant).SerializeToString())
+    lines = run(answer, "picture", single, write_ppm(tmp_path / "picture.ppm", picture))
+    ((found, findings),) = parse(lines, 7)
+    assert findings == known.findings
+    for label, probability in known.probabilities.items():
+        assert abs(found[label] - probability) <= 2e-3
 
 
 def test_refusals(answer: Path, bundle: Bundle, tmp_path: Path) -> None:
