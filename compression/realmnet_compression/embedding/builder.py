@@ -10,7 +10,7 @@ import numpy.typing as npt
 import onnx
 from onnx import numpy_helper
 
-Attribute = int | list[int] | onnx.GraphProto
+Attribute = int | list[int]
 
 
 class GraphBuilder:
@@ -32,9 +32,11 @@ class GraphBuilder:
         self._counts[operator] += 1
         name = f"{self._prefix}/{operator}.{self._counts[operator]}"
         answer = out or name
-        self.nodes.append(
-            onnx.helper.make_node(operator, list(inputs), [answer], name=name, **attributes)
+        node = onnx.helper.make_node(operator, list(inputs), [answer], name=name)
+        node.attribute.extend(
+            onnx.helper.make_attribute(key, value) for key, value in attributes.items()
         )
+        self.nodes.append(node)
         return answer
 
     def constant(self, value: npt.NDArray[np.generic]) -> str:

@@ -10,6 +10,7 @@ from typing import Final
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 import onnx
 
 from realmnet_compression.embedding.builder import GraphBuilder
@@ -220,11 +221,12 @@ def _cut(build: GraphBuilder, picture: str) -> str:
     return build.node("Slice", picture, first, last, build.integers(0, 1))
 
 
-def _values_of_bytes(spec: PreprocessSpec) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
+def _values_of_bytes(spec: PreprocessSpec) -> npt.NDArray[np.float32]:
     """(768,) float32: `to_tensor` of each byte, channel after channel."""
     mean, std = (np.array(values)[:, np.newaxis] for values in (spec.mean, spec.std))
     exact = (np.arange(256) / 255.0 - mean) / std
-    return exact.astype(np.float32).reshape(-1)
+    values: npt.NDArray[np.float32] = exact.astype(np.float32).reshape(-1)
+    return values
 
 
 def _facts(bundle: Bundle, variant: Variant) -> EmbeddedFacts:
