@@ -64,7 +64,7 @@ def _in_onnxruntime(content: bytes, precision: Precision, threads: int) -> Answe
     ) -> tuple[Float32Array, Float32Array]:
         feeds = _feeds(image, field_of_view, has_mask=has_mask)
         probabilities, maps = session.run([PROBABILITIES, SCORE_MAPS], feeds)
-        return np.asarray(probabilities[0]), np.asarray(maps[0])
+        return np.asarray(probabilities, np.float32)[0], np.asarray(maps, np.float32)[0]
 
     return answer
 
