@@ -89,6 +89,9 @@ def _run(words: list[str]) -> int:
     if words[0] in {"-V", "--version"}:
         emit(f"realmnet {__version__}\n")
         return 0
+    pair = " ".join(words[:2])
+    if pair in VERBS:
+        return load_verb(pair)(words[2:])
     name = words[0]
     if name not in VERBS:
         kind = "option" if name.startswith("-") else "verb"

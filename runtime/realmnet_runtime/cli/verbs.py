@@ -1,7 +1,8 @@
 """The verbs of `realmnet`: where each lives and which install brings it.
 
 Nothing of a verb is imported until it is called, so the overview works, and costs nothing, on a
-camera that has the runtime alone.
+camera that has the runtime alone. A verb of two words is one of an upper floor beside those of the
+first word.
 """
 
 from __future__ import annotations
@@ -61,6 +62,11 @@ VERBS: Final[dict[str, Verb]] = {
         "realmnet_runtime.cli.bundle:bundle",
         "verify, inspect and sign bundles, make keys",
         _CLI,
+    ),
+    "bundle to-onnx": Verb(
+        "realmnet_compression.embedding.commands:to_onnx",
+        "write a variant as one ONNX file that takes decoded pixels",
+        "realmnet[compression]",
     ),
     "audit": Verb(
         "realmnet_runtime.cli.audit:audit", "verify and continue the log of answers", _CLI

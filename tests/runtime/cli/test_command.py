@@ -27,7 +27,7 @@ def test_the_overview_lists_every_verb_on_stdout(realmnet: Command) -> None:
     done = realmnet("--help")
     assert (done.code, done.err) == (0, "")
     for name, verb in VERBS.items():
-        (line,) = [line for line in done.out.splitlines() if line.startswith(f"  {name} ")]
+        (line,) = [line for line in done.out.splitlines() if line.startswith(f"  {name}  ")]
         assert verb.summary in line
     assert "Not a medical device" in done.out
 
@@ -56,7 +56,7 @@ def test_mistakes_are_2_and_one_line(realmnet: Command, words: list[str], says: 
     assert says in done.one_line()
 
 
-@pytest.mark.parametrize("verb", ["predict", "selftest", "info", "prepare", "doctor"])
+@pytest.mark.parametrize("verb", ["predict", "watch", "selftest", "info", "prepare", "doctor"])
 def test_every_verb_of_the_runtime_explains_itself(realmnet: Command, verb: str) -> None:
     done = realmnet(verb, "--help")
     assert (done.code, done.err) == (0, "")

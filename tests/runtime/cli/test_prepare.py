@@ -10,19 +10,12 @@ from typing import Any
 import pytest
 
 from realmnet_runtime.backends import installed_engines
-from realmnet_runtime.cli.verbs import VERBS, Verb
 
 Command = Callable[..., Any]
 
 pytestmark = pytest.mark.skipif(
     "openvino" not in installed_engines(), reason="openvino is not installed"
 )
-
-
-@pytest.fixture(autouse=True)
-def verb(monkeypatch: pytest.MonkeyPatch) -> None:
-    target = "realmnet_runtime.cli.prepare:prepare"
-    monkeypatch.setitem(VERBS, "prepare", Verb(target, "", "realmnet-runtime[cli]"))
 
 
 def test_prepared_once_kept_the_second_time_and_used(

@@ -9,18 +9,11 @@ from typing import Any
 
 import pytest
 
-from realmnet_runtime.cli.verbs import VERBS, Verb
 from realmnet_runtime.receipt import read_receipt
 
 Command = Callable[..., Any]
 
 pytestmark = pytest.mark.usefixtures("an_engine")
-
-
-@pytest.fixture(autouse=True)
-def verb(monkeypatch: pytest.MonkeyPatch) -> None:
-    target = "realmnet_runtime.cli.slot:slot"
-    monkeypatch.setitem(VERBS, "slot", Verb(target, "", "realmnet-runtime[cli]"))
 
 
 def test_install_activate_predict_and_list(

@@ -15,26 +15,17 @@ from typing import Any
 import pytest
 
 from realmnet_runtime.cli.interruption import Interruption
-from realmnet_runtime.cli.verbs import VERBS, Verb
 from realmnet_runtime.watching import ResultFolder
 
 Command = Callable[..., Any]
-pytestmark = pytest.mark.usefixtures("an_engine", "the_verb")
+pytestmark = pytest.mark.usefixtures("an_engine")
 
 PROGRAM = """
 import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)
 from realmnet_runtime.cli import main
-from realmnet_runtime.cli.verbs import VERBS, Verb
-VERBS.setdefault("watch", Verb("realmnet_runtime.cli.watch:watch", "", ""))
 sys.exit(main())
 """
-
-
-@pytest.fixture
-def the_verb(monkeypatch: pytest.MonkeyPatch) -> None:
-    if "watch" not in VERBS:
-        monkeypatch.setitem(VERBS, "watch", Verb("realmnet_runtime.cli.watch:watch", "", ""))
 
 
 @pytest.fixture

@@ -26,8 +26,6 @@ ARRIVE_EACH_TIME = 3
 PROGRAM = """
 import sys
 from realmnet_runtime.cli import main
-from realmnet_runtime.cli.verbs import VERBS, Verb
-VERBS.setdefault("watch", Verb("realmnet_runtime.cli.watch:watch", "", ""))
 sys.exit(main())
 """
 
