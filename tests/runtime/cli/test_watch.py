@@ -8,13 +8,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from realmnet_runtime.cli.interruption import Interruption
 from realmnet_runtime.watching import ResultFolder
 
 Command = Callable[..., Any]
@@ -128,46 +127,66 @@ def test_a_second_watch_of_one_folder_of_results_is_refused(
 # -- signals -------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def handlers() -> Iterator[list[Any]]:
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    # A shell lets what it runs in the background ignore Ctrl-C, and this may be such a run.
-    outside = signal.signal(signal.SIGINT, signal.default_int_handler)
-    before = [signal.getsignal(number) for number in numbers]
-    yield before
-    assert [signal.getsignal(number) for number in numbers] == before
-    signal.signal(signal.SIGINT, outside)
+def run_alone(code: str) -> None:
+    """Run lines in a process of their own: signals are its main thread's, and may end it."""
+    start = (
+        "import signal\n"
+        "from realmnet_runtime.cli.interruption import Interruption\n"
+        # A shell lets what it runs in the background ignore Ctrl-C, and this may be such a run.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "signal.signal(signal.SIGTERM, signal.SIG_DFL)\n"
+        "both = (signal.SIGINT, signal.SIGTERM)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", start + code], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_the_first_signal_waits_and_the_second_does_not(handlers: list[Any]) -> None:
-    with Interruption() as interruption:
-        assert not interruption(0)
-        signal.raise_signal(signal.SIGTERM)
-        assert interruption(0)
-        assert interruption(60)
-        with pytest.raises(KeyboardInterrupt):
-            signal.raise_signal(signal.SIGINT)
+def test_the_first_signal_waits_and_the_second_does_not() -> None:
+    run_alone(
+        """
+before = [signal.getsignal(number) for number in both]
+with Interruption() as interruption:
+    assert not interruption(0)
+    signal.raise_signal(signal.SIGTERM)
+    assert interruption(0)
+    assert interruption(60)
+    try:
+        signal.raise_signal(signal.SIGINT)
+    except KeyboardInterrupt:
+        pass
+    else:
+        raise AssertionError("the second signal was not raised")
+assert [signal.getsignal(number) for number in both] == before
+"""
+    )
 
 
 @pytest.mark.skipif(os.name != "posix", reason="timers of POSIX")
-def test_a_signal_cuts_a_pause_short(handlers: list[Any]) -> None:
-    before = signal.signal(signal.SIGALRM, lambda *_: signal.raise_signal(signal.SIGTERM))
+def test_a_signal_cuts_a_pause_short() -> None:
+    run_alone(
+        """
+signal.signal(signal.SIGALRM, lambda *_: signal.raise_signal(signal.SIGTERM))
+with Interruption() as interruption:
+    signal.setitimer(signal.ITIMER_REAL, 0.05)
     try:
-        with Interruption() as interruption:
-            signal.setitimer(signal.ITIMER_REAL, 0.05)
-            with pytest.raises(KeyboardInterrupt):
-                interruption(60)
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        interruption(60)
+    except KeyboardInterrupt:
+        pass
+    else:
+        raise AssertionError("it slept on")
+"""
+    )
 
 
-def test_a_signal_that_is_ignored_stays_so(handlers: list[Any]) -> None:
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        with Interruption() as interruption:
-            signal.raise_signal(signal.SIGINT)
-            assert not interruption(0)
-        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
-    finally:
-        signal.signal(signal.SIGINT, before)
+def test_a_signal_that_is_ignored_stays_so() -> None:
+    run_alone(
+        """
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+with Interruption() as interruption:
+    signal.raise_signal(signal.SIGINT)
+    assert not interruption(0)
+assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+"""
+    )
