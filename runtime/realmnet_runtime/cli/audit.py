@@ -9,6 +9,7 @@ import msgspec
 import typer
 
 from realmnet_runtime.audit import AuditReport, rotate, verify_logs
+from realmnet_runtime.cli.options import JsonOption
 from realmnet_runtime.cli.outputs import emit, print_json, say
 from realmnet_runtime.cli.tables import facts_table, print_renderable
 
@@ -28,7 +29,7 @@ def verify(
     expect: Annotated[
         str | None, typer.Option(help="Digest of a line, noted elsewhere, that must be there.")
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+    json: JsonOption = False,
 ) -> None:
     """Check every line. Exit code 5 where the chain is broken; the first bad line is named.
 

@@ -9,8 +9,8 @@ import msgspec
 import typer
 
 from realmnet_runtime.bundle import Bundle
+from realmnet_runtime.cli.options import AllowUnsigned, JsonOption, TrustedKeys, trust_of
 from realmnet_runtime.cli.outputs import emit, print_json
-from realmnet_runtime.cli.trust import AllowUnsigned, TrustedKeys, trust_of
 from realmnet_runtime.errors import MissingPath, UsageError
 from realmnet_runtime.keys import LARGEST_KEY_BYTES, generate_key_pair, read_private_key
 from realmnet_runtime.signing import sign_bundle
@@ -37,7 +37,7 @@ def verify(
     path: BundlePath,
     trusted_key: TrustedKeys = None,
     allow_unsigned: AllowUnsigned = False,
-    json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+    json: JsonOption = False,
 ) -> None:
     """Check every byte of a bundle against its manifest, and its signature; print its digest.
 

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import msgspec
-import typer
 
+from realmnet_runtime.cli.options import JsonOption
 from realmnet_runtime.cli.outputs import print_json
 from realmnet_runtime.cli.tables import facts_table, print_renderable
 from realmnet_runtime.doctor import DoctorReport, examine
 
 
 def doctor(
-    json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+    json: JsonOption = False,
 ) -> None:
     """Say what this machine can run, and what is amiss. Exit code 3 where no engine loads."""
     report = examine()

@@ -11,6 +11,7 @@ import msgspec
 import typer
 
 from realmnet_runtime.bundle import Bundle
+from realmnet_runtime.cli.options import EngineOption, JsonOption, ThreadsOption, VariantOption
 from realmnet_runtime.cli.outputs import print_json, require_writable_file, say
 from realmnet_runtime.cli.tables import facts_table, print_renderable
 from realmnet_runtime.errors import UsageError
@@ -18,6 +19,7 @@ from realmnet_runtime.predictor import Predictor
 from realmnet_runtime.quality.limits import DEFAULT_LIMITS, QualityLimits
 from realmnet_runtime.quality.site import SiteReport, fit_site
 from realmnet_runtime.quality.site_pictures import site_pictures
+from realmnet_runtime.selection import AUTO
 from realmnet_runtime.trust import ANY_BUNDLE
 from realmnet_runtime.writer import SUFFIX, copy_bundle_with_quality
 
@@ -31,12 +33,10 @@ def fit_gate(  # noqa: PLR0917 - the options of a command are all by name
     split: Annotated[
         str | None, typer.Option(help="Table of the data set, such as val; else a folder.")
     ] = None,
-    engine: Annotated[str, typer.Option(help="auto, openvino or onnxruntime.")] = "auto",
-    variant: Annotated[str | None, typer.Option(help="Variant of the bundle, by name.")] = None,
-    threads: Annotated[
-        int | None, typer.Option(min=1, help="Most threads; physical cores up to 4 by default.")
-    ] = None,
-    json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+    engine: EngineOption = AUTO,
+    variant: VariantOption = None,
+    threads: ThreadsOption = None,
+    json: JsonOption = False,
 ) -> None:
     """Fit the limits of quality to this site's gradable pictures and write a new bundle.
 

@@ -10,9 +10,9 @@ import typer
 
 from realmnet_runtime.backends import installed_engines
 from realmnet_runtime.bundle import Bundle
+from realmnet_runtime.cli.options import AllowUnsigned, JsonOption, TrustedKeys, trust_of
 from realmnet_runtime.cli.outputs import print_json
 from realmnet_runtime.cli.tables import facts_table, print_renderable
-from realmnet_runtime.cli.trust import AllowUnsigned, TrustedKeys, trust_of
 from realmnet_runtime.cpu import instruction_sets
 from realmnet_runtime.default_bundle import find_default_bundle
 from realmnet_runtime.errors import BackendUnavailable, IncompatibleError
@@ -30,7 +30,7 @@ def info(
     ] = None,
     trusted_key: TrustedKeys = None,
     allow_unsigned: AllowUnsigned = False,
-    json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+    json: JsonOption = False,
 ) -> None:
     """Say what a bundle is, after checking every digest, and what of it would run here."""
     trust = trust_of(trusted_key, allow_unsigned=allow_unsigned)

@@ -12,6 +12,17 @@ import typer
 
 from realmnet_runtime.audit import AuditLog
 from realmnet_runtime.cli.drawings import Drawings
+from realmnet_runtime.cli.options import (
+    AllowUnsigned,
+    BundleOption,
+    CacheOption,
+    EngineOption,
+    RequirePrepared,
+    ThreadsOption,
+    TrustedKeys,
+    VariantOption,
+    trust_of,
+)
 from realmnet_runtime.cli.outputs import (
     print_json,
     require_writable_file,
@@ -20,7 +31,6 @@ from realmnet_runtime.cli.outputs import (
 )
 from realmnet_runtime.cli.reports import ReportFolder, open_report_folder
 from realmnet_runtime.cli.tables import prediction_table, print_renderable
-from realmnet_runtime.cli.trust import AllowUnsigned, TrustedKeys, trust_of
 from realmnet_runtime.errors import (
     ImageRefused,
     MissingPath,
@@ -39,20 +49,12 @@ from realmnet_runtime.slots import SlotStore
 
 def predict(  # noqa: PLR0917 - the options of a command are all by name
     images: Annotated[list[Path], typer.Argument(metavar="IMG...", help="Images or directories.")],
-    bundle: Annotated[
-        Path | None, typer.Option(help="Bundle; the installed default where none is named.")
-    ] = None,
-    engine: Annotated[str, typer.Option(help="auto, openvino or onnxruntime.")] = "auto",
-    variant: Annotated[str | None, typer.Option(help="Variant of the bundle, by name.")] = None,
-    threads: Annotated[
-        int | None, typer.Option(min=1, help="Most threads; physical cores up to 4 by default.")
-    ] = None,
-    cache: Annotated[
-        Path | None, typer.Option(help="Folder of `realmnet prepare`; the user's by default.")
-    ] = None,
-    require_prepared: Annotated[
-        bool, typer.Option("--require-prepared", help="Refuse (6) what was not prepared before.")
-    ] = False,
+    bundle: BundleOption = None,
+    engine: EngineOption = AUTO,
+    variant: VariantOption = None,
+    threads: ThreadsOption = None,
+    cache: CacheOption = None,
+    require_prepared: RequirePrepared = False,
     store: Annotated[
         Path | None,
         typer.Option(help="Answer by the active slot of this store, as it was tested."),

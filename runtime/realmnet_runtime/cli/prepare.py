@@ -10,9 +10,9 @@ import typer
 
 from realmnet_runtime.backends import default_threads
 from realmnet_runtime.bundle import Bundle
+from realmnet_runtime.cli.options import AllowUnsigned, JsonOption, TrustedKeys, trust_of
 from realmnet_runtime.cli.outputs import print_json, say
 from realmnet_runtime.cli.tables import facts_table, print_renderable
-from realmnet_runtime.cli.trust import AllowUnsigned, TrustedKeys, trust_of
 from realmnet_runtime.default_bundle import find_default_bundle
 from realmnet_runtime.prepare import PreparedVariant, prepare_bundle
 from realmnet_runtime.prepared import user_cache
@@ -31,7 +31,7 @@ def prepare(  # noqa: PLR0917 - the options of a command are all by name
     ] = None,
     trusted_key: TrustedKeys = None,
     allow_unsigned: AllowUnsigned = False,
-    json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+    json: JsonOption = False,
 ) -> None:
     """Compile every variant this machine can run, so that each later start is faster.
 

@@ -8,9 +8,18 @@ from typing import Annotated
 import msgspec
 import typer
 
+from realmnet_runtime.cli.options import (
+    AllowUnsigned,
+    CacheOption,
+    EngineOption,
+    JsonOption,
+    ThreadsOption,
+    TrustedKeys,
+    VariantOption,
+    trust_of,
+)
 from realmnet_runtime.cli.outputs import print_json, require_writable_file
 from realmnet_runtime.cli.tables import facts_table, print_renderable, receipt_facts
-from realmnet_runtime.cli.trust import AllowUnsigned, TrustedKeys, trust_of
 from realmnet_runtime.errors import UsageError
 from realmnet_runtime.predictor import Predictor
 from realmnet_runtime.receipt import Receipt, receipt_of, write_receipt
@@ -23,12 +32,10 @@ def selftest(  # noqa: PLR0917 - the options of a command are all by name
     bundle: Annotated[
         Path | None, typer.Argument(help="Bundle; the installed default where none is named.")
     ] = None,
-    engine: Annotated[str, typer.Option(help="auto, openvino or onnxruntime.")] = "auto",
-    variant: Annotated[str | None, typer.Option(help="Variant of the bundle, by name.")] = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="Most threads.")] = None,
-    cache: Annotated[
-        Path | None, typer.Option(help="Folder of `realmnet prepare`; the user's by default.")
-    ] = None,
+    engine: EngineOption = AUTO,
+    variant: VariantOption = None,
+    threads: ThreadsOption = None,
+    cache: CacheOption = None,
     receipt: Annotated[
         Path | None, typer.Option(help="Write a receipt to this file, passed or failed.")
     ] = None,
@@ -38,7 +45,7 @@ def selftest(  # noqa: PLR0917 - the options of a command are all by name
     ] = None,
     trusted_key: TrustedKeys = None,
     allow_unsigned: AllowUnsigned = False,
-    json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+    json: JsonOption = False,
 ) -> None:
     """Run the golden cases on this machine, stage by stage. Exit code 4 where one deviates."""
     trust = trust_of(trusted_key, allow_unsigned=allow_unsigned)

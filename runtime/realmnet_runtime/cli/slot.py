@@ -8,9 +8,17 @@ from typing import Annotated
 import msgspec
 import typer
 
+from realmnet_runtime.cli.options import (
+    AllowUnsigned,
+    CacheOption,
+    JsonOption,
+    ThreadsOption,
+    TrustedKeys,
+    VariantOption,
+    trust_of,
+)
 from realmnet_runtime.cli.outputs import print_json
 from realmnet_runtime.cli.tables import facts_table, print_renderable, receipt_facts
-from realmnet_runtime.cli.trust import AllowUnsigned, TrustedKeys, trust_of
 from realmnet_runtime.slots import ProvenSlot, RunOptions, SlotState, SlotStore
 
 Store = Annotated[Path, typer.Option(help="Folder of the store.")]
@@ -18,12 +26,6 @@ Engine = Annotated[
     str | None,
     typer.Option(help="auto, openvino or onnxruntime; as in the slot's last test by default."),
 ]
-Variant = Annotated[str | None, typer.Option(help="Variant of the bundle, by name.")]
-Threads = Annotated[int | None, typer.Option(min=1, help="Most threads.")]
-Cache = Annotated[
-    Path | None, typer.Option(help="Folder of `realmnet prepare`; the user's by default.")
-]
-Json = Annotated[bool, typer.Option("--json", help="One JSON object.")]
 
 slot = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None)
 
@@ -39,7 +41,7 @@ def install(
     store: Store,
     trusted_key: TrustedKeys = None,
     allow_unsigned: AllowUnsigned = False,
-    json: Json = False,
+    json: JsonOption = False,
 ) -> None:
     """Verify a bundle and copy it into a slot; `activate` makes it answer.
 
@@ -57,12 +59,12 @@ def install(
 def activate(  # noqa: PLR0917 - the options of a command are all by name
     store: Store,
     engine: Engine = None,
-    variant: Variant = None,
-    threads: Threads = None,
-    cache: Cache = None,
+    variant: VariantOption = None,
+    threads: ThreadsOption = None,
+    cache: CacheOption = None,
     trusted_key: TrustedKeys = None,
     allow_unsigned: AllowUnsigned = False,
-    json: Json = False,
+    json: JsonOption = False,
 ) -> None:
     """Test the installed slot on this machine and let it answer.
 
@@ -78,12 +80,12 @@ def activate(  # noqa: PLR0917 - the options of a command are all by name
 def rollback(  # noqa: PLR0917 - the options of a command are all by name
     store: Store,
     engine: Engine = None,
-    variant: Variant = None,
-    threads: Threads = None,
-    cache: Cache = None,
+    variant: VariantOption = None,
+    threads: ThreadsOption = None,
+    cache: CacheOption = None,
     trusted_key: TrustedKeys = None,
     allow_unsigned: AllowUnsigned = False,
-    json: Json = False,
+    json: JsonOption = False,
 ) -> None:
     """Test the previous slot on this machine and let it answer again; the present one goes."""
     options = RunOptions(engine, variant, threads, cache)
@@ -92,7 +94,7 @@ def rollback(  # noqa: PLR0917 - the options of a command are all by name
 
 
 @slot.command(name="list")
-def list_slots(store: Store, json: Json = False) -> None:
+def list_slots(store: Store, json: JsonOption = False) -> None:
     """List the slots, and what their receipts are worth as far as can be told without an engine."""
     opened = SlotStore(store)
     states, highest = opened.states(), opened.highest

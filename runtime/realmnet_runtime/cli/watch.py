@@ -11,10 +11,21 @@ import cv2
 import typer
 
 from realmnet_runtime.cli.interruption import Interruption
+from realmnet_runtime.cli.options import (
+    AllowUnsigned,
+    BundleOption,
+    CacheOption,
+    EngineOption,
+    RequirePrepared,
+    ThreadsOption,
+    TrustedKeys,
+    VariantOption,
+    trust_of,
+)
 from realmnet_runtime.cli.outputs import print_json, say
-from realmnet_runtime.cli.trust import AllowUnsigned, TrustedKeys, trust_of
 from realmnet_runtime.errors import MissingPath
 from realmnet_runtime.predictor import Predictor
+from realmnet_runtime.selection import AUTO
 from realmnet_runtime.watching import (
     Archive,
     Arrivals,
@@ -30,20 +41,12 @@ _DEFAULTS: Final = WatchSettings()
 def watch(  # noqa: PLR0917 - the options of a command are all by name
     pictures: Annotated[Path, typer.Argument(metavar="IN", help="Folder of pictures.")],
     results: Annotated[Path, typer.Argument(metavar="OUT", help="Folder of answers.")],
-    bundle: Annotated[
-        Path | None, typer.Option(help="Bundle; the installed default where none is named.")
-    ] = None,
-    engine: Annotated[str, typer.Option(help="auto, openvino or onnxruntime.")] = "auto",
-    variant: Annotated[str | None, typer.Option(help="Variant of the bundle, by name.")] = None,
-    threads: Annotated[
-        int | None, typer.Option(min=1, help="Most threads; physical cores up to 4 by default.")
-    ] = None,
-    cache: Annotated[
-        Path | None, typer.Option(help="Folder of `realmnet prepare`; the user's by default.")
-    ] = None,
-    require_prepared: Annotated[
-        bool, typer.Option("--require-prepared", help="Refuse (6) what was not prepared before.")
-    ] = False,
+    bundle: BundleOption = None,
+    engine: EngineOption = AUTO,
+    variant: VariantOption = None,
+    threads: ThreadsOption = None,
+    cache: CacheOption = None,
+    require_prepared: RequirePrepared = False,
     interval: Annotated[
         float, typer.Option(help="Seconds between two looks into IN.")
     ] = _DEFAULTS.interval_seconds,
