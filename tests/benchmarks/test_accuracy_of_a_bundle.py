@@ -98,7 +98,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def table(tmp_path_factory: pytest.TempPathFactory) -> Split:
     root = tmp_path_factory.mktemp("phantoms")
     cases = draw_splits(SplitPlan(0, 0, 24, 0, images_per_patient=2))
-    write_dataset(root, cases, height=256, width=320)
+    write_dataset(root, cases, height=192, width=240)
     return read_psmm(root)["test"]
 
 
