@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 from timm.models.tiny_vit import Attention
+from torch.utils.flop_counter import FlopCounterMode
 
 from realmnet_compression.answers import RawAnswers, ask
 from realmnet_compression.build_openvino import IrPrecision, OpenVinoReport, build_openvino
-from realmnet_compression.graphs.openvino_graph import load_openvino
+from realmnet_compression.export_onnx import as_exported
+from realmnet_compression.graphs.openvino_graph import (
+    PRODUCTS,
+    graph_of_model,
+    load_openvino,
+    operators,
+)
 from realmnet_compression.openvino_files import IrFiles
 from realmnet_compression.quantisation.nncf_post_training import (
     OF_ALL,
@@ -24,7 +33,9 @@ from realmnet_compression.quantisation.quantise import Check, QuantiseSettings, 
 from realmnet_compression.quantisation.quantisers import (
     activation_quantisers,
     integer_products,
+    multiply_adds,
     without,
+    work_given_back,
 )
 from realmnet_runtime.errors import ConfigurationError, GateFailed, UsageError
 from realmnet_runtime.manifest import Precision
@@ -182,6 +193,33 @@ def test_products_are_named_by_module_and_depthwise_ones_are_int8(built: Builder
     assert report is not None
     assert all(name.startswith("backbone.") for name in report.int8)
     assert sum("GroupConvolution" in name for name in report.int8) == 15
+
+
+def test_multiply_adds_are_those_torch_counts(trained: RealMNet) -> None:
+    attention = "ScaledDotProductAttention"
+    counted = Counter[bool]()
+    for product in operators(graph_of_model(trained), PRODUCTS):
+        counted[product.get_type_name() == attention] += multiply_adds(product)
+    with FlopCounterMode(display=False) as counter, torch.no_grad(), as_exported(trained):
+        trained(torch.zeros(1, 3, trained.image, trained.image))
+    flops = counter.get_flop_counts()["Global"]
+    of_attention = sum(count for name, count in flops.items() if "attention" in str(name))
+    # queries by keys, and as many again of what they weigh
+    assert 2 * 2 * counted[True] == of_attention
+    assert 2 * counted[False] == sum(flops.values()) - of_attention
+
+
+def test_a_quantiser_stands_for_the_products_behind_it(built: Builder) -> None:
+    graph = graph_of(files_of(built("torch", "int8")))
+    work = work_given_back(graph)
+    assert list(work) == activation_quantisers(graph)
+    for name, products in work.items():
+        lost = set(integer_products(graph)) - set(integer_products(without(graph, [name])))
+        assert products > sum(
+            multiply_adds(each)
+            for each in operators(graph, PRODUCTS)
+            if each.get_friendly_name() in lost
+        )
 
 
 @pytest.fixture(scope="session")

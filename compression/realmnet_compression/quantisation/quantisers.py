@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Collection, Sequence
+import math
+from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -33,6 +34,22 @@ def activation_quantisers(graph: openvino.Model) -> list[str]:
         for node in operators(graph, _QUANTISER)
         if not _is_constant(source(node, 0))
     ]
+
+
+def work_given_back(graph: openvino.Model) -> dict[str, int]:
+    """What computing in FP32 costs where a quantiser goes, by its name.
+
+    Returns:
+        Multiply-adds of the products that read what it rounds, and a unit for each of its values,
+        which take four bytes then instead of one.
+    """
+    work: dict[str, int] = {}
+    for node in operators(graph, _QUANTISER):
+        if not _is_constant(source(node, 0)):
+            products = {each.get_friendly_name(): each for each in _products_reading(node)}
+            values = math.prod(node.get_output_shape(0))
+            work[node.get_friendly_name()] = values + sum(map(multiply_adds, products.values()))
+    return work
 
 
 def without(graph: openvino.Model, names: Collection[str]) -> openvino.Model:
@@ -84,6 +101,30 @@ def other_products(graph: openvino.Model) -> list[str]:
     integer = set(integer_products(graph))
     names = [node.get_friendly_name() for node in operators(graph, PRODUCTS)]
     return [name for name in names if name not in integer]
+
+
+def _products_reading(node: openvino.Node) -> Iterator[openvino.Node]:
+    """Products that read a value, however it was moved about before."""
+    for output in node.outputs():
+        for reader in (each.get_node() for each in output.get_target_inputs()):
+            if reader.get_type_name() in PRODUCTS:
+                yield reader
+            elif reader.get_type_name() in _PASSING:
+                yield from _products_reading(reader)
+
+
+def multiply_adds(product: openvino.Node) -> int:
+    """Multiply-adds of a product; of an attention those of queries by keys alone."""
+    first, second = (product.get_input_shape(place) for place in range(2))
+    kind = product.get_type_name()
+    if kind == "MatMul":
+        depth = first[-2 if product.get_attributes()["transpose_a"] else -1]
+        return math.prod(product.get_output_shape(0)) * depth
+    if kind == "ScaledDotProductAttention":
+        return math.prod(first) * second[-2]
+    # weights are (out, in, h, w) or, in groups, (groups, out, in, h, w)
+    window = second[2:] if kind == "GroupConvolution" else second[1:]
+    return math.prod(product.get_output_shape(0)) * math.prod(window)
 
 
 def _activations(product: openvino.Node) -> list[openvino.Node]:
