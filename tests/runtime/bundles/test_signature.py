@@ -15,8 +15,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-pytest.importorskip("cryptography", reason="the extra 'signature' is not installed")
-
 from realmnet_runtime import Trust
 from realmnet_runtime.bundle import Bundle
 from realmnet_runtime.errors import IntegrityError, MissingPath, UsageError
@@ -27,6 +25,10 @@ from realmnet_runtime.signature import SIGNATURE_BYTES, Signature, decode_signat
 from realmnet_runtime.signing import sign_bundle
 from realmnet_runtime.trust import Unsigned
 from realmnet_runtime.writer import copy_bundle, write_bundle
+
+from ...conftest import need_package
+
+need_package("cryptography", "signature")
 
 Contents = Callable[[], dict[str, Any]]
 OPENSSL = shutil.which("openssl") or ""

@@ -11,9 +11,11 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("cryptography", reason="the extra 'signature' is not installed")
-
 from realmnet_runtime.keys import read_private_key, read_public_key
+
+from ...conftest import need_package
+
+need_package("cryptography", "signature")
 
 Command = Callable[..., Any]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -19,7 +18,9 @@ from realmnet_runtime import Prediction, Predictor
 from realmnet_runtime.backends import installed_engines
 from realmnet_runtime.cli import main
 
-pydicom = pytest.importorskip("pydicom", reason="DICOM needs the extra 'dicom'")
+from ...conftest import need_package, need_program
+
+pydicom = need_package("pydicom", "dicom")
 from pydicom.dataset import Dataset, FileMetaDataset  # noqa: E402
 from pydicom.encaps import encapsulate  # noqa: E402
 from pydicom.uid import (  # noqa: E402
@@ -298,9 +299,7 @@ Validate = Callable[[bytes], list[str]]
 @pytest.fixture
 def complaints(tmp_path: Path) -> Validate:
     """Lines of dciodvfy that are errors or warnings."""
-    program = shutil.which("dciodvfy")
-    if program is None:
-        pytest.skip("dciodvfy is not installed: apt-get install dicom3tools")
+    program = need_program("dciodvfy")
 
     def run(data: bytes) -> list[str]:
         path = tmp_path / "object.dcm"
