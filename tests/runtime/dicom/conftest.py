@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from realmnet_runtime import Prediction, Predictor
 from realmnet_runtime.backends import installed_engines
 from realmnet_runtime.cli import main
+from realmnet_runtime.trust import ANY_BUNDLE
 
 from ...conftest import need_package, need_program
 
@@ -284,7 +285,7 @@ def eye_dicom(eye: NDArray[np.uint8]) -> bytes:
 def predictor(tiny_bundle: Path) -> Iterator[Predictor]:
     if not installed_engines():
         pytest.skip("no engine installed")
-    with Predictor.open(tiny_bundle, threads=1) as opened:
+    with Predictor.open(tiny_bundle, threads=1, trust=ANY_BUNDLE) as opened:
         yield opened
 
 
@@ -336,7 +337,17 @@ def realmnet(capfd: pytest.CaptureFixture[str], tiny_bundle: Path) -> Iterator[C
 
     def run(*words: str | Path) -> Outcome:
         capfd.readouterr()
-        code = main(["predict", "--bundle", str(tiny_bundle), "--threads", "1", *map(str, words)])
+        code = main(
+            [
+                "predict",
+                "--bundle",
+                str(tiny_bundle),
+                "--allow-unsigned",
+                "--threads",
+                "1",
+                *map(str, words),
+            ]
+        )
         caught = capfd.readouterr()
         return Outcome(code, caught.out, caught.err)
 
