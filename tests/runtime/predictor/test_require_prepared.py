@@ -27,7 +27,7 @@ def cache(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def opened(bundle: Path, cache: Path, **options: object) -> Predictor:
-    wishes = {"variant": VARIANT, "threads": 1, **options}
+    wishes = {"variant": VARIANT, "threads": 1, "trust": ANY_BUNDLE, **options}
     return Predictor.open(bundle, cache=cache, require_prepared=True, **wishes)  # type: ignore[arg-type]
 
 
