@@ -10,9 +10,14 @@ from realmnet_benchmarks import DEMONSTRATION_BUNDLE, DEMONSTRATION_BUNDLE_SHA25
 from realmnet_runtime import Bundle, Predictor
 from realmnet_runtime.backends import installed_engines
 from realmnet_runtime.default_bundle import find_default_bundle
-from realmnet_runtime.manifest import Evidence
+from realmnet_runtime.errors import IntegrityError
+from realmnet_runtime.keys import generate_key_pair
+from realmnet_runtime.manifest import Evidence, digest_line
 from realmnet_runtime.selftest import run_selftest
-from realmnet_runtime.trust import Trust
+from realmnet_runtime.trust import ANY_BUNDLE, Trust
+from realmnet_runtime.writer import copy_bundle
+
+from .conftest import need_package
 
 NOTICE = "trained on synthetic phantoms: demonstrates the pipeline, diagnoses nothing"
 EXAMPLE = Path(__file__).resolve().parent.parent / "examples" / "phantom.jpg"
@@ -37,8 +42,34 @@ def test_its_package_vouches_for_it_wherever_it_lies(bundle: Bundle, tmp_path: P
     assert bundle.digest == DEMONSTRATION_BUNDLE_SHA256
     copy = tmp_path / "copy.realmnet"
     copy.write_bytes(DEMONSTRATION_BUNDLE.read_bytes())
-    with Bundle.open(copy, trust=Trust(unsigned="refuse")) as opened:
+    for source in (copy, copy.read_bytes()):
+        with Bundle.open(source) as opened:
+            assert opened.standing.by == "package"
+    with Predictor.open(copy, threads=1) as predictor:
+        assert predictor.bundle.standing.by == "package"
+
+
+def test_the_runtime_alone_opens_it_where_no_key_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("realmnet_runtime.trust.offered_digests", frozenset)
+    with Bundle.open(DEMONSTRATION_BUNDLE) as opened:
         assert opened.standing.by == "package"
+    need_package("cryptography", "signature")
+    generate_key_pair(tmp_path / "private.pem", tmp_path / "public.pem")
+    with pytest.raises(IntegrityError, match="it is not signed"):
+        Bundle.open(DEMONSTRATION_BUNDLE, trust=Trust.of(tmp_path / "public.pem"))
+
+
+def test_another_bundle_of_its_name_is_not_vouched_for(bundle: Bundle, tmp_path: Path) -> None:
+    """A byte of its manifest changed, and every digest made to fit."""
+    other = copy_bundle(bundle, tmp_path / DEMONSTRATION_BUNDLE.stem)
+    manifest = bundle.raw_manifest.replace(b"phantoms", b"patients", 1)
+    (other / "manifest.json").write_bytes(manifest)
+    (other / "manifest.sha256").write_bytes(digest_line(manifest))
+    Bundle.open(other, trust=ANY_BUNDLE).close()
+    with pytest.raises(IntegrityError, match="it is not signed"):
+        Bundle.open(other)
 
 
 def test_it_says_what_it_was_trained_and_measured_on(bundle: Bundle) -> None:

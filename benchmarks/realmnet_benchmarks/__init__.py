@@ -9,12 +9,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
+from realmnet_runtime.default_bundle import DEMONSTRATION_DIGEST
+
 DEMONSTRATION_BUNDLE: Final[Path] = Path(__file__).with_name("demonstration.realmnet")
 """The packaged demonstration bundle; trained on synthetic phantoms, it diagnoses nothing."""
 
-DEMONSTRATION_BUNDLE_SHA256: Final = (
-    "794df18ef1edac2bb079ffb577037de9f37daa812ee9bf38aae685032106044d"
-)
+DEMONSTRATION_BUNDLE_SHA256: Final = DEMONSTRATION_DIGEST
 """Its digest: who installed this package need not be shown a signature of it."""
 
 __all__ = ["DEMONSTRATION_BUNDLE", "DEMONSTRATION_BUNDLE_SHA256"]

@@ -100,7 +100,8 @@ class Bundle:
                 a binary file that stays open and the caller's, for bundles that lie encrypted on
                 the disk. Of a bundle in memory nothing is ever written, nor kept by
                 `realmnet prepare`.
-            trust: whose bundles are opened.
+            trust: whose bundles are opened; by default those alone whose digest an installed
+                package carries, as the toolkit's demonstration.
 
         Raises:
             MissingPath: nothing is there.

@@ -18,6 +18,9 @@ from realmnet_runtime.errors import MissingPath, UsageError
 GROUP: Final = "realmnet.bundles"
 DIGEST_SUFFIX: Final = "_SHA256"
 
+DEMONSTRATION_DIGEST: Final = "794df18ef1edac2bb079ffb577037de9f37daa812ee9bf38aae685032106044d"
+"""Of the bundle that comes with the toolkit, which is tried where the runtime is alone, too."""
+
 
 def find_default_bundle() -> Path:
     """Path of the one bundle offered in the entry-point group `realmnet.bundles`.

@@ -9,16 +9,13 @@ from typing import Final, Literal
 
 import msgspec
 
-from realmnet_runtime.default_bundle import offered_digests
+from realmnet_runtime.default_bundle import DEMONSTRATION_DIGEST, offered_digests
 from realmnet_runtime.errors import IntegrityError
 from realmnet_runtime.files import sha256_of
 from realmnet_runtime.keys import PublicKey, read_trusted_keys
 from realmnet_runtime.signature import Signature
 
 Unsigned = Literal["allow", "refuse"]
-
-DEFAULT_UNSIGNED: Final[Unsigned] = "allow"
-"""What becomes of an unsigned bundle where nobody said: no key is given and no word on it."""
 
 
 class Standing(msgspec.Struct, frozen=True):
@@ -50,16 +47,16 @@ class Trust:
         keys: public keys that are trusted. Where there are any, a signature must be by one of
             them.
         unsigned: whether a bundle without a signature, or with one that no key was given to
-            check, is opened; None refuses it where keys are given and is `DEFAULT_UNSIGNED`
-            where none are. A bundle whose digest an installed package carries in the entry-point
-            group `realmnet.bundles` needs no signature.
+            check, is opened. A bundle whose digest an installed package carries in the
+            entry-point group `realmnet.bundles` needs no signature, nor, where no key is given,
+            the toolkit's demonstration.
     """
 
     keys: tuple[PublicKey, ...] = ()
-    unsigned: Unsigned | None = None
+    unsigned: Unsigned = "refuse"
 
     @classmethod
-    def of(cls, *places: str | os.PathLike[str], unsigned: Unsigned | None = None) -> Trust:
+    def of(cls, *places: str | os.PathLike[str], unsigned: Unsigned = "refuse") -> Trust:
         """Trust the public keys of these PEM files, and of the `*.pem` files of these folders.
 
         Raises:
@@ -67,11 +64,6 @@ class Trust:
             UsageError: a file is no public key, or the extra `signature` is absent.
         """
         return cls(tuple(key for place in places for key in read_trusted_keys(place)), unsigned)
-
-    @property
-    def allows_unsigned(self) -> bool:
-        """What `unsigned` comes to."""
-        return (self.unsigned or ("refuse" if self.keys else DEFAULT_UNSIGNED)) == "allow"
 
     def judge(self, name: Path | str, raw_manifest: bytes, signature: Signature | None) -> Standing:
         """Decide whether a bundle may be opened; nothing of the manifest is parsed.
@@ -88,19 +80,23 @@ class Trust:
             self._require_verified(name, raw_manifest, signature)
             return Standing("key", signature.key_id)
         key_id = signature.key_id if signature else None
-        if self.allows_unsigned:
+        if self.unsigned == "allow":
             return Standing("nobody", key_id)
-        if sha256_of(raw_manifest) in offered_digests():
+        if self._is_packaged(sha256_of(raw_manifest)):
             return Standing("package", key_id)
-        fault = (
-            f"is signed by {key_id}, and no key was given to check it"
+        fault, cure = (
+            (f"is signed by {key_id}, and no key was given to check it", "name its releaser's key")
             if key_id
-            else "is not signed"
+            else ("is not signed", "take it signed and name its releaser's key")
         )
         raise IntegrityError(
-            f"bundle '{name}' is refused: it {fault}; name the releaser's key (--trusted-key) "
-            f"{'' if key_id else 'and take the signed bundle, '}or allow it (--allow-unsigned)"
+            f"bundle '{name}' is refused: it {fault}; {cure} (--trusted-key), or open it all the "
+            f'same (--allow-unsigned, in Python trust=Trust(unsigned="allow"))'
         )
+
+    def _is_packaged(self, digest: str) -> bool:
+        # Who names keys and installs the runtime alone did not ask for the demonstration.
+        return (digest == DEMONSTRATION_DIGEST and not self.keys) or digest in offered_digests()
 
     def _require_verified(
         self, name: Path | str, raw_manifest: bytes, signature: Signature
@@ -119,5 +115,7 @@ class Trust:
 
 
 DEFAULT_TRUST: Final = Trust()
+"""Where nobody said: bundles whose digest an installed package carries, and no others."""
+
 ANY_BUNDLE: Final = Trust(unsigned="allow")
 """For tools that make bundles or examine them."""

@@ -22,6 +22,7 @@ from realmnet_benchmarks.splits import Split
 from realmnet_runtime import Predictor, PreprocessSpec, preprocess, read_image
 from realmnet_runtime.labels import PSMM
 from realmnet_runtime.manifest import Model, OperatingPoint, Provenance, Variant
+from realmnet_runtime.trust import ANY_BUNDLE
 from realmnet_runtime.writer import write_bundle
 
 onnx = pytest.importorskip("onnx", reason="the test model is made with onnx")
@@ -114,7 +115,7 @@ def by_hand(table: Split, weights: NDArray[np.float32]) -> NDArray[np.float64]:
 
 
 def test_answers_and_metrics_are_those_computed_by_hand(bundle: Path, table: Split) -> None:
-    with Predictor.open(bundle, variant="fine", threads=1) as predictor:
+    with Predictor.open(bundle, variant="fine", threads=1, trust=ANY_BUNDLE) as predictor:
         found = answer(predictor, table)
     expected = by_hand(table, WEIGHTS)
     np.testing.assert_allclose(found.probabilities, expected, atol=1e-5)
@@ -132,7 +133,7 @@ def test_answers_and_metrics_are_those_computed_by_hand(bundle: Path, table: Spl
 def test_a_coarser_variant_flips_the_decisions_it_flips_by_hand(bundle: Path, table: Split) -> None:
     both: list[Answers] = []
     for variant in ("fine", "coarse"):
-        with Predictor.open(bundle, variant=variant, threads=1) as predictor:
+        with Predictor.open(bundle, variant=variant, threads=1, trust=ANY_BUNDLE) as predictor:
             both.append(answer(predictor, table))
     thresholds = np.array(list(THRESHOLDS.values()))
     fine, coarse = (by_hand(table, w) >= thresholds for w in (WEIGHTS, COARSE))
@@ -148,7 +149,7 @@ def test_a_damaged_picture_is_refused_and_the_rest_answered(bundle: Path, table:
     whole = damaged.read_bytes()
     damaged.write_bytes(whole[: len(whole) // 3])
     try:
-        with Predictor.open(bundle, variant="fine", threads=1) as predictor:
+        with Predictor.open(bundle, variant="fine", threads=1, trust=ANY_BUNDLE) as predictor:
             found = answer(predictor, table)
     finally:
         damaged.write_bytes(whole)

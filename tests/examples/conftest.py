@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,15 +10,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from ..conftest import need_package, need_program
+
 SOURCES = Path(__file__).parents[2] / "examples" / "cpp"
-
-
-def need(program: str) -> str:
-    """Where a program is; the test is skipped where it is absent."""
-    found = shutil.which(program)
-    if found is None:
-        pytest.skip(f"no {program} on this machine; apt-get install g++ cmake make")
-    return found
 
 
 def run(*words: str | Path) -> str:
@@ -41,17 +34,17 @@ def find_box(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The box finder alone, by the compiler alone: it needs nothing else."""
     program = tmp_path_factory.mktemp("find_box") / "find_box"
     words = ["-std=c++17", "-O1", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-ffp-contract=off"]
-    run(need("g++"), *words, "-o", program, SOURCES / "find_box.cpp")
+    run(need_program("cxx"), *words, "-o", program, SOURCES / "find_box.cpp")
     return program
 
 
 @pytest.fixture(scope="session")
 def answer(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The OpenVINO example, by the two commands of its README, with less optimisation."""
-    openvino = pytest.importorskip("openvino", reason="the example needs openvino's headers")
-    cmake, build = need("cmake"), tmp_path_factory.mktemp("cpp")
-    need("g++")
-    need("make")
+    openvino = need_package("openvino", "openvino")  # its headers come in its wheel
+    cmake, build = need_program("cmake"), tmp_path_factory.mktemp("cpp")
+    need_program("cxx")
+    need_program("make")
     package = Path(openvino.__file__).parent / "cmake"
     options = ["-DCMAKE_BUILD_TYPE=None", "-DCMAKE_CXX_FLAGS=-O1", f"-DOpenVINO_DIR={package}"]
     run(cmake, "-S", SOURCES, "-B", build, *options)

@@ -18,6 +18,7 @@ from realmnet_compression.embedding.single_file import embed_variant
 from realmnet_runtime.bundle import Bundle
 from realmnet_runtime.images import read_image
 from realmnet_runtime.predictor import Predictor
+from realmnet_runtime.trust import ANY_BUNDLE
 from realmnet_runtime.writer import write_bundle
 
 from .conftest import run, write_ppm
@@ -31,7 +32,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     folder = tmp_path_factory.mktemp("bundle")
     with zipfile.ZipFile(DEMONSTRATION_BUNDLE) as archive:
         archive.extractall(folder)
-    return Bundle.open(folder)
+    return Bundle.open(folder, trust=ANY_BUNDLE)
 
 
 @pytest.fixture(scope="module", params=VARIANTS)
@@ -104,7 +105,10 @@ def test_other_ways_to_treat_the_border(
         provenance=manifest.provenance,
     )
     picture, single = golden_pictures(bundle)[1], tmp_path / "single.onnx"
-    with Bundle.open(other) as opened, Predictor.open(opened, threads=1) as python:
+    with (
+        Bundle.open(other, trust=ANY_BUNDLE) as opened,
+        Predictor.open(opened, threads=1) as python,
+    ):
         known = python.predict(picture)
         single.write_bytes(embed_variant(opened, variant).SerializeToString())
     lines = run(answer, "picture", single, write_ppm(tmp_path / "picture.ppm", picture))

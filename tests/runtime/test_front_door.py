@@ -65,8 +65,9 @@ def test_predicting_brings_in_one_engine_and_nothing_of_training(
     picture.write_bytes(eye_png)
     code = (
         "import sys\n"
-        "from realmnet_runtime import Predictor\n"
-        "Predictor.open(sys.argv[1], engine=sys.argv[3]).predict(sys.argv[2])\n"
+        "from realmnet_runtime import Predictor, Trust\n"
+        "trust = Trust(unsigned='allow')\n"
+        "Predictor.open(sys.argv[1], engine=sys.argv[3], trust=trust).predict(sys.argv[2])\n"
         "print(*sorted({name.partition('.')[0] for name in sys.modules}))"
     )
     loaded = set(python(code, str(tiny_bundle), str(picture), engine).split())
@@ -80,8 +81,9 @@ calls = []
 sys.addaudithook(lambda event, arguments: calls.append(event) if event in {
     'socket.connect', 'socket.getaddrinfo', 'socket.sendto', 'subprocess.Popen', 'os.system',
 } else None)
-from realmnet_runtime import Predictor
-with Predictor.open(sys.argv[1], engine=sys.argv[3]) as predictor:
+from realmnet_runtime import Predictor, Trust
+trust = Trust(unsigned='allow')
+with Predictor.open(sys.argv[1], engine=sys.argv[3], trust=trust) as predictor:
     predictor.predict(sys.argv[2])
 print(calls)
 """

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import multiprocessing
+import contextlib
 import os
 import resource
 import shutil
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import lightning
 import msgspec
+import psutil
 import pytest
 import torch
 from hypothesis import given
@@ -26,7 +26,7 @@ from realmnet_runtime.errors import ConfigurationError, OutputError
 from realmnet_training.checkpoint import read_facts
 from realmnet_training.config import Preset, load_preset
 from realmnet_training.fit import train_preset
-from realmnet_training.fitting.faults import OutOfMemory, WorkerLost, in_one_line, smaller_batch
+from realmnet_training.fitting.faults import OutOfMemory, in_one_line, smaller_batch
 from realmnet_training.fitting.keeper import EpochKeeper
 from realmnet_training.fitting.learner import Learner
 from realmnet_training.fitting.run_folder import RunFolder
@@ -45,11 +45,13 @@ def preset(epochs: int, *changes: str) -> Preset:
     return load_preset("smoke", [STAGES % epochs, "fit.threads=1", *changes])
 
 
-def command(data: Path, run: Path, epochs: int) -> subprocess.Popen[str]:
+def command(data: Path, run: Path, epochs: int, *changes: str) -> subprocess.Popen[str]:
     """`realmnet train` in a process of its own."""
-    words = ["train", "smoke", "--data", str(data), "--out", str(run), "--set", STAGES % epochs]
+    words = ["train", "smoke", "--data", str(data), "--out", str(run)]
+    for change in (STAGES % epochs, "fit.threads=1", *changes):
+        words += ["--set", change]
     return subprocess.Popen(
-        [sys.executable, "-c", MAIN, *words, "--set", "fit.threads=1"],
+        [sys.executable, "-c", MAIN, *words],
         env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
         stderr=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
@@ -146,27 +148,42 @@ def test_a_step_without_memory_stops_the_training_in_one_line(
 # -- workers -----------------------------------------------------------------------------------
 
 
+def kill_workers(trainer: psutil.Process) -> None:
+    """Kill the processes that load pictures: forks, which share their parent's command line."""
+    with contextlib.suppress(psutil.Error):
+        line = trainer.cmdline()
+        for child in trainer.children():
+            with contextlib.suppress(psutil.Error):
+                # the tracker of shared memory has a command line of its own
+                if child.cmdline() == line:
+                    child.kill()
+
+
 def test_a_killed_worker_is_named_and_the_run_goes_on_without_it(
     phantom_data: Path, tmp_path: Path
 ) -> None:
     run = tmp_path / "run"
-
-    def kill_a_worker() -> None:
-        while not (run / "resume.ckpt").is_file():
-            time.sleep(0.01)
-        for worker in multiprocessing.active_children():
-            os.kill(worker.pid or 0, signal.SIGKILL)
-
-    threading.Thread(target=kill_a_worker, daemon=True).start()
-    with pytest.raises(WorkerLost, match=r"one of 1 processes.* fit\.workers=0"):
-        train_preset(preset(200, "fit.workers=1"), phantom_data, run)
+    process = command(phantom_data, run, 2000, "fit.workers=1")
+    try:
+        while process.poll() is None:
+            if (run / "resume.ckpt").is_file():
+                kill_workers(psutil.Process(process.pid))
+            time.sleep(0.02)
+        _, said = process.communicate()
+    finally:
+        process.kill()
+    assert process.returncode == 2, said
+    assert "Traceback" not in said
+    last = said.splitlines()[-1]
+    assert last.startswith("realmnet: one of 1 processes that load images ")
+    assert "give --resume and --set fit.workers=0" in last
     kept = kept_epochs(run)
-    assert 1 <= kept < 200
+    assert 1 <= kept < 2000
     # as the message says: the number of workers may change, the length of the run may not
     folder, decisive = RunFolder(run), Preset.decisive
-    folder.open(preset(200, "fit.workers=0"), resume=True, decisive=decisive)
+    folder.open(preset(2000, "fit.workers=0"), resume=True, decisive=decisive)
     with pytest.raises(ConfigurationError, match="another preset"):
-        folder.open(preset(199, "fit.workers=1"), resume=True, decisive=decisive)
+        folder.open(preset(1999, "fit.workers=1"), resume=True, decisive=decisive)
 
 
 # -- disk --------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ import msgspec
 import typer
 
 from realmnet_runtime.bundle import Bundle
-from realmnet_runtime.cli.options import AllowUnsigned, JsonOption, TrustedKeys, trust_of
+from realmnet_runtime.cli.options import AllowUnsigned, JsonOption, TrustedKeys, trust_to_examine
 from realmnet_runtime.cli.outputs import emit, print_json
 from realmnet_runtime.errors import MissingPath, UsageError
 from realmnet_runtime.keys import LARGEST_KEY_BYTES, generate_key_pair, read_private_key
@@ -43,7 +43,7 @@ def verify(
 
     Exit code 5 where anything does not hold.
     """
-    trust = trust_of(trusted_key, allow_unsigned=allow_unsigned)
+    trust = trust_to_examine(trusted_key, allow_unsigned=allow_unsigned)
     with Bundle.open(path, trust=trust) as opened:
         if json:
             print_json(

@@ -10,7 +10,7 @@ import typer
 
 from realmnet_runtime.backends import installed_engines
 from realmnet_runtime.bundle import Bundle
-from realmnet_runtime.cli.options import AllowUnsigned, JsonOption, TrustedKeys, trust_of
+from realmnet_runtime.cli.options import AllowUnsigned, JsonOption, TrustedKeys, trust_to_examine
 from realmnet_runtime.cli.outputs import print_json
 from realmnet_runtime.cli.tables import facts_table, print_renderable
 from realmnet_runtime.cpu import instruction_sets
@@ -33,7 +33,7 @@ def info(
     json: JsonOption = False,
 ) -> None:
     """Say what a bundle is, after checking every digest, and what of it would run here."""
-    trust = trust_of(trusted_key, allow_unsigned=allow_unsigned)
+    trust = trust_to_examine(trusted_key, allow_unsigned=allow_unsigned)
     with Bundle.open(bundle or find_default_bundle(), trust=trust) as opened:
         manifest, digest, standing = opened.manifest, opened.digest, opened.standing
     here = _choice(manifest)

@@ -7,7 +7,7 @@ from typing import Annotated, TypeAlias
 
 import typer
 
-from realmnet_runtime.trust import Trust
+from realmnet_runtime.trust import ANY_BUNDLE, Trust
 
 BundleOption: TypeAlias = Annotated[
     Path | None, typer.Option("--bundle", help="Bundle; the installed default if none is named.")
@@ -44,4 +44,10 @@ AllowUnsigned: TypeAlias = Annotated[
 
 def trust_of(trusted_key: list[Path] | None, *, allow_unsigned: bool) -> Trust:
     """What the two options say; errors as `Trust.of`."""
-    return Trust.of(*(trusted_key or ()), unsigned="allow" if allow_unsigned else None)
+    return Trust.of(*(trusted_key or ()), unsigned="allow" if allow_unsigned else "refuse")
+
+
+def trust_to_examine(trusted_key: list[Path] | None, *, allow_unsigned: bool) -> Trust:
+    """The same for a verb that examines a bundle: where no key is named it looks at any."""
+    trust = trust_of(trusted_key, allow_unsigned=allow_unsigned)
+    return trust if trust.keys else ANY_BUNDLE

@@ -23,6 +23,7 @@ from realmnet_runtime.labels import PSMM
 from realmnet_runtime.manifest import Model, OperatingPoint, Provenance, Variant
 from realmnet_runtime.predictor import Predictor
 from realmnet_runtime.preprocess import PreprocessSpec
+from realmnet_runtime.trust import ANY_BUNDLE
 from realmnet_runtime.writer import write_bundle
 
 POINT = OperatingPoint(
@@ -119,7 +120,7 @@ def test_the_command_writes_a_file_that_says_what_it_is(
     report = json.loads(capsys.readouterr().out)
     model = onnx.load(out)
     facts = read_facts(model)
-    with Bundle.open(small_bundle) as bundle:
+    with Bundle.open(small_bundle, trust=ANY_BUNDLE) as bundle:
         assert facts.bundle_sha256 == report["bundle_sha256"] == bundle.digest
     assert report["bytes"] == out.stat().st_size
     assert report["largest_difference"] <= 1e-5
@@ -137,7 +138,7 @@ def test_the_command_writes_a_file_that_says_what_it_is(
 
 
 def test_the_same_bundle_gives_the_same_bytes(small_bundle: Path) -> None:
-    with Bundle.open(small_bundle) as bundle:
+    with Bundle.open(small_bundle, trust=ANY_BUNDLE) as bundle:
         first, second = (
             embed_variant(bundle, bundle.variant("ort")).SerializeToString(deterministic=True)
             for _ in range(2)
@@ -147,7 +148,7 @@ def test_the_same_bundle_gives_the_same_bytes(small_bundle: Path) -> None:
 
 def test_a_variant_in_two_files_is_refused(small_bundle: Path, tmp_path: Path) -> None:
     with (
-        Bundle.open(small_bundle) as bundle,
+        Bundle.open(small_bundle, trust=ANY_BUNDLE) as bundle,
         pytest.raises(ConfigurationError, match=r"'ir' runs 'a.xml'.*choose ort or ov"),
     ):
         write_single_file(bundle, "ir", tmp_path / "single.onnx")
@@ -157,7 +158,7 @@ def test_a_file_that_answers_otherwise_is_not_written(small_bundle: Path, tmp_pa
     out = tmp_path / "single.onnx"
     out.write_bytes(b"what was there")
     with (
-        Bundle.open(small_bundle) as bundle,
+        Bundle.open(small_bundle, trust=ANY_BUNDLE) as bundle,
         pytest.raises(GateFailed, match="nothing was written"),
     ):
         write_single_file(bundle, "ort", out, tolerance=-1.0)
@@ -172,7 +173,7 @@ def test_a_manifest_of_another_size_is_refused(small_file: Path, tmp_path: Path)
         spec=PreprocessSpec(size=64),
     )
     with (
-        Bundle.open(path) as bundle,
+        Bundle.open(path, trust=ANY_BUNDLE) as bundle,
         pytest.raises(ConfigurationError, match=r"takes 32 px and answers 7 labels.*64 px"),
     ):
         embed_variant(bundle, bundle.variant("ort"))
@@ -186,7 +187,7 @@ def test_a_cubic_resize_is_refused(small_file: Path, tmp_path: Path) -> None:
         spec=PreprocessSpec(size=32, resize="cubic"),
     )
     with (
-        Bundle.open(path) as bundle,
+        Bundle.open(path, trust=ANY_BUNDLE) as bundle,
         pytest.raises(ConfigurationError, match="'cubic', which has no exact form"),
     ):
         embed_variant(bundle, bundle.variant("ort"))
@@ -201,7 +202,7 @@ def test_operators_that_are_too_old_are_refused(small_file: Path, tmp_path: Path
         variant_of("ort", "onnxruntime", "a.onnx"),
     )
     with (
-        Bundle.open(path) as bundle,
+        Bundle.open(path, trust=ANY_BUNDLE) as bundle,
         pytest.raises(IncompatibleError, match="opset 16; 17 or newer"),
     ):
         embed_variant(bundle, bundle.variant("ort"))

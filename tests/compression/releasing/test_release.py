@@ -17,6 +17,7 @@ from realmnet_runtime.errors import ConfigurationError, GateFailed, MissingPath,
 from realmnet_runtime.labels import PERIPHERAL
 from realmnet_runtime.predictor import Predictor
 from realmnet_runtime.selftest import run_selftest
+from realmnet_runtime.trust import ANY_BUNDLE
 from realmnet_training.checkpoint import (
     architecture_of,
     load_checkpoint,
@@ -101,7 +102,7 @@ def make(workplace: Path, recipe: Recipe, out: Path, checkpoint: str = "") -> Re
 
 
 def test_bundle_says_what_it_is(workplace: Path, released: ReleaseReport) -> None:
-    with Bundle.open(released.bundle) as bundle:
+    with Bundle.open(released.bundle, trust=ANY_BUNDLE) as bundle:
         manifest = bundle.manifest
         assert bundle.digest == released.bundle_sha256
     assert Path(released.bundle).stat().st_size == released.bytes
@@ -122,7 +123,7 @@ def test_bundle_says_what_it_is(workplace: Path, released: ReleaseReport) -> Non
 
 
 def test_evidence_has_every_variant_and_the_reference(released: ReleaseReport) -> None:
-    with Bundle.open(released.bundle) as bundle:
+    with Bundle.open(released.bundle, trust=ANY_BUNDLE) as bundle:
         manifest = bundle.manifest
     measured = {entry.variant: entry for entry in manifest.evidence}
 
@@ -138,7 +139,7 @@ def test_evidence_has_every_variant_and_the_reference(released: ReleaseReport) -
 
 @pytest.mark.parametrize("variant", ["openvino-int8", "onnxruntime-int8", "onnxruntime-fp32"])
 def test_every_variant_passes_its_self_test(released: ReleaseReport, variant: str) -> None:
-    with Predictor.open(released.bundle, variant=variant, threads=1) as predictor:
+    with Predictor.open(released.bundle, variant=variant, threads=1, trust=ANY_BUNDLE) as predictor:
         report = run_selftest(predictor)
 
     assert report.cases == 2
@@ -223,7 +224,7 @@ def test_commands_from_checkpoint_to_verified_bundle(
     assert main(["bundle", "verify", released.bundle]) == 0
     capsys.readouterr()
     assert main(["bundle", "inspect", released.bundle]) == 0
-    with Bundle.open(released.bundle) as bundle:
+    with Bundle.open(released.bundle, trust=ANY_BUNDLE) as bundle:
         assert capsys.readouterr().out == bundle.raw_manifest.decode()
         released_file = bundle.read("models/realmnet-int8.onnx")
     assert Path(int8).read_bytes() == released_file

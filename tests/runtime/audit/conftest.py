@@ -13,13 +13,14 @@ from realmnet_runtime import Prediction, Predictor
 from realmnet_runtime.audit import AuditLog
 from realmnet_runtime.backends import installed_engines
 from realmnet_runtime.errors import NoFieldOfView
+from realmnet_runtime.trust import ANY_BUNDLE
 
 
 @pytest.fixture(scope="package")
 def prediction(tiny_bundle: Path, eye: NDArray[np.uint8]) -> Prediction:
     if not installed_engines():
         pytest.skip("no engine installed")
-    with Predictor.open(tiny_bundle, threads=1) as predictor:
+    with Predictor.open(tiny_bundle, threads=1, trust=ANY_BUNDLE) as predictor:
         return predictor.predict(eye)
 
 

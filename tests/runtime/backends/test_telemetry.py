@@ -65,8 +65,9 @@ def test_nothing_is_sent(program: str, surroundings: dict[str, str], tmp_path: P
 # Without the variables of a build server or of a test, which silence it too.
 SESSION = """
 import sys
-from realmnet_runtime import Predictor
-Predictor.open(sys.argv[1], engine="onnxruntime", threads=1).close()
+from realmnet_runtime import Predictor, Trust
+trust = Trust(unsigned="allow")
+Predictor.open(sys.argv[1], engine="onnxruntime", threads=1, trust=trust).close()
 """
 
 

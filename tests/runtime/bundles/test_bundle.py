@@ -23,6 +23,7 @@ from realmnet_runtime.errors import (
     RealmnetError,
 )
 from realmnet_runtime.manifest import digest_line
+from realmnet_runtime.trust import ANY_BUNDLE
 from realmnet_runtime.writer import write_bundle
 
 Contents = Callable[[], dict[str, Any]]
@@ -31,7 +32,7 @@ in_one_place = settings(suppress_health_check=[HealthCheck.function_scoped_fixtu
 
 
 def everything(path: Path) -> tuple[str, dict[str, bytes]]:
-    with Bundle.open(path) as bundle:
+    with Bundle.open(path, trust=ANY_BUNDLE) as bundle:
         return bundle.digest, {a.path: bundle.read(a.path) for a in bundle.manifest.artifacts}
 
 
@@ -47,7 +48,7 @@ def either_form(request: pytest.FixtureRequest) -> Path:
 
 def test_opened_bundle_gives_what_was_written(either_form: Path, contents: Contents) -> None:
     written = contents()
-    with Bundle.open(str(either_form)) as bundle:
+    with Bundle.open(str(either_form), trust=ANY_BUNDLE) as bundle:
         assert {path: bundle.read(path) for path in written["files"]} == written["files"]
         assert bundle.path == either_form
         assert bundle.manifest.labels == written["labels"]
@@ -64,20 +65,27 @@ def test_identity_is_the_manifests_digest_in_both_forms(
     with zipfile.ZipFile(bundle_zip) as archive:
         raw = archive.read("manifest.json")
     expected = hashlib.sha256(raw).hexdigest()
-    assert Bundle.open(bundle_zip).digest == Bundle.open(bundle_directory).digest == expected
+    assert (
+        Bundle.open(bundle_zip, trust=ANY_BUNDLE).digest
+        == Bundle.open(bundle_directory, trust=ANY_BUNDLE).digest
+        == expected
+    )
 
 
 @pytest.mark.parametrize("ask", [lambda b: b.read("models/fp23.onnx"), lambda b: b.variant("a")])
 def test_unknown_names_are_refused_with_what_there_is(
     either_form: Path, ask: Callable[[Bundle], object]
 ) -> None:
-    with Bundle.open(either_form) as bundle, pytest.raises(ConfigurationError, match=r"it has .*a"):
+    with (
+        Bundle.open(either_form, trust=ANY_BUNDLE) as bundle,
+        pytest.raises(ConfigurationError, match=r"it has .*a"),
+    ):
         ask(bundle)
 
 
 def test_nearest_file_is_suggested(either_form: Path) -> None:
     with (
-        Bundle.open(either_form) as bundle,
+        Bundle.open(either_form, trust=ANY_BUNDLE) as bundle,
         pytest.raises(ConfigurationError, match=r"did you mean 'models/fp32\.onnx'"),
     ):
         bundle.read("models/fp23.onnx")
@@ -125,9 +133,9 @@ def test_each_flipped_byte_of_a_directory_is_refused_by_name(bundle_directory: P
             flipped[position] ^= 1 << position % 8
             path.write_bytes(flipped)
             with pytest.raises(IntegrityError, match=name):
-                Bundle.open(bundle_directory)
+                Bundle.open(bundle_directory, trust=ANY_BUNDLE)
         path.write_bytes(original)
-    Bundle.open(bundle_directory)
+    Bundle.open(bundle_directory, trust=ANY_BUNDLE)
 
 
 def test_flipped_byte_names_the_artifact_of_a_zip(bundle_zip: Path) -> None:
@@ -135,7 +143,7 @@ def test_flipped_byte_names_the_artifact_of_a_zip(bundle_zip: Path) -> None:
     at = raw.index(b"eight bits")
     bundle_zip.write_bytes(raw[:at] + b"E" + raw[at + 1 :])
     with pytest.raises(IntegrityError, match=r"models/int8\.onnx") as caught:
-        Bundle.open(bundle_zip)
+        Bundle.open(bundle_zip, trust=ANY_BUNDLE)
     assert caught.value.exit_code == 5
 
 
@@ -148,7 +156,7 @@ def test_altered_artifact_with_a_matching_checksum_is_refused(
     files["models/int8.onnx"] = files["models/int8.onnx"].replace(b"eight", b"EIGHT")
     bundle_zip.write_bytes(encode(entry(n.encode(), data) for n, data in files.items()))
     with pytest.raises(IntegrityError, match=r"models/int8\.onnx"):
-        Bundle.open(bundle_zip)
+        Bundle.open(bundle_zip, trust=ANY_BUNDLE)
 
 
 def test_every_truncation_of_a_zip_is_refused(bundle_zip: Path) -> None:
@@ -156,13 +164,13 @@ def test_every_truncation_of_a_zip_is_refused(bundle_zip: Path) -> None:
     for length in reversed(range(len(original))):
         os.truncate(bundle_zip, length)
         with pytest.raises(IntegrityError):
-            Bundle.open(bundle_zip)
+            Bundle.open(bundle_zip, trust=ANY_BUNDLE)
 
 
 def test_missing_variant_file_is_named(bundle_directory: Path) -> None:
     (bundle_directory / "models/int8.onnx").unlink()
     with pytest.raises(IntegrityError, match=r"'models/int8\.onnx' is missing"):
-        Bundle.open(bundle_directory)
+        Bundle.open(bundle_directory, trust=ANY_BUNDLE)
 
 
 def test_missing_variant_file_of_a_zip_is_named(bundle_zip: Path, zip_format: ZipFormat) -> None:
@@ -175,26 +183,26 @@ def test_missing_variant_file_of_a_zip_is_named(bundle_zip: Path, zip_format: Zi
         ]
     bundle_zip.write_bytes(encode(kept))
     with pytest.raises(IntegrityError, match=r"'models/int8\.onnx' is missing"):
-        Bundle.open(bundle_zip)
+        Bundle.open(bundle_zip, trust=ANY_BUNDLE)
 
 
 @pytest.mark.parametrize("name", ["manifest.json", "manifest.sha256"])
 def test_missing_manifest_files_are_named(bundle_directory: Path, name: str) -> None:
     (bundle_directory / name).unlink()
     with pytest.raises(IntegrityError, match=f"no '{name}'"):
-        Bundle.open(bundle_directory)
+        Bundle.open(bundle_directory, trust=ANY_BUNDLE)
 
 
 def test_unlisted_file_is_refused(bundle_directory: Path) -> None:
     (bundle_directory / "models/extra.onnx").write_bytes(b"nobody vouches for this")
     with pytest.raises(IntegrityError, match=r"'models/extra\.onnx' is not in its manifest"):
-        Bundle.open(bundle_directory)
+        Bundle.open(bundle_directory, trust=ANY_BUNDLE)
 
 
 def test_unknown_schema_version_is_incompatible(bundle_directory: Path) -> None:
     redigest(bundle_directory, lambda content: content.update(schema_version=2, novelty=True))
     with pytest.raises(IncompatibleError, match="schema 2; this runtime reads schema 1") as caught:
-        Bundle.open(bundle_directory)
+        Bundle.open(bundle_directory, trust=ANY_BUNDLE)
     assert caught.value.exit_code == 6
 
 
@@ -212,14 +220,14 @@ def test_artifact_path_that_leaves_the_bundle_is_refused(bundle_directory: Path)
 
     redigest(bundle_directory, point_outside)
     with pytest.raises(IntegrityError, match=r"leaves its place with '\.\.'"):
-        Bundle.open(bundle_directory)
+        Bundle.open(bundle_directory, trust=ANY_BUNDLE)
 
 
 def test_manifest_larger_than_the_limit_is_refused_unread(bundle_directory: Path) -> None:
     with (bundle_directory / "manifest.json").open("r+b") as file:
         file.truncate((8 << 20) + 1)
     with pytest.raises(IntegrityError, match=r"manifest\.json' holds 8388609 bytes"):
-        Bundle.open(bundle_directory)
+        Bundle.open(bundle_directory, trust=ANY_BUNDLE)
 
 
 # -- no bundle at all --------------------------------------------------------------------------
@@ -244,14 +252,14 @@ def test_what_is_no_bundle_is_refused_in_one_line(
     path = tmp_path / "x.realmnet"
     make(path)
     with pytest.raises(error, match=says) as caught:
-        Bundle.open(path)
+        Bundle.open(path, trust=ANY_BUNDLE)
     assert "\n" not in str(caught.value)
     assert str(path) in str(caught.value)
 
 
 def test_path_below_a_file_is_missing(bundle_zip: Path) -> None:
     with pytest.raises(MissingPath):
-        Bundle.open(bundle_zip / "inside")
+        Bundle.open(bundle_zip / "inside", trust=ANY_BUNDLE)
 
 
 @in_one_place
@@ -274,7 +282,7 @@ def test_garbage_raises_only_our_errors(tmp_path: Path, body: bytes, record: byt
     path = tmp_path / "garbage.realmnet"
     path.write_bytes(b"PK\3\4" + body + b"PK\5\6" + record)
     with pytest.raises(IntegrityError):
-        Bundle.open(path)
+        Bundle.open(path, trust=ANY_BUNDLE)
 
 
 @in_one_place
@@ -283,14 +291,14 @@ def test_garbage_manifests_raise_only_our_errors(bundle_directory: Path, raw: by
     (bundle_directory / "manifest.json").write_bytes(raw)
     (bundle_directory / "manifest.sha256").write_bytes(digest_line(raw))
     with pytest.raises(IntegrityError):
-        Bundle.open(bundle_directory)
+        Bundle.open(bundle_directory, trust=ANY_BUNDLE)
 
 
 # -- after opening -----------------------------------------------------------------------------
 
 
 def test_file_altered_after_opening_is_not_given(bundle_directory: Path) -> None:
-    with Bundle.open(bundle_directory) as bundle:
+    with Bundle.open(bundle_directory, trust=ANY_BUNDLE) as bundle:
         path = bundle_directory / "models/int8.onnx"
         for altered in (b"8", path.read_bytes() * 2, path.read_bytes()[::-1]):
             path.write_bytes(altered)
@@ -302,7 +310,7 @@ def test_file_altered_after_opening_is_not_given(bundle_directory: Path) -> None
 
 
 def test_file_grown_after_opening_is_not_loaded(bundle_directory: Path) -> None:
-    with Bundle.open(bundle_directory) as bundle:
+    with Bundle.open(bundle_directory, trust=ANY_BUNDLE) as bundle:
         os.truncate(bundle_directory / "models/int8.onnx", 64 << 20)
         tracemalloc.start()
         try:
@@ -318,15 +326,15 @@ def test_file_grown_after_opening_is_not_loaded(bundle_directory: Path) -> None:
 def test_open_zip_outlives_its_replacement(bundle_zip: Path, contents: Contents) -> None:
     newer = contents()
     newer["files"]["models/int8.onnx"] = b"newer"
-    with Bundle.open(bundle_zip) as bundle:
+    with Bundle.open(bundle_zip, trust=ANY_BUNDLE) as bundle:
         write_bundle(bundle_zip, **newer)
         assert bundle.read("models/int8.onnx") == contents()["files"]["models/int8.onnx"]
-    with Bundle.open(bundle_zip) as bundle:
+    with Bundle.open(bundle_zip, trust=ANY_BUNDLE) as bundle:
         assert bundle.read("models/int8.onnx") == b"newer"
 
 
 def test_closed_zip_gives_nothing(bundle_zip: Path) -> None:
-    bundle = Bundle.open(bundle_zip)
+    bundle = Bundle.open(bundle_zip, trust=ANY_BUNDLE)
     bundle.close()
     bundle.close()
     with pytest.raises(IntegrityError, match="closed"):

@@ -13,6 +13,7 @@ import pytest
 
 from realmnet_runtime.bundle import Bundle
 from realmnet_runtime.errors import IntegrityError
+from realmnet_runtime.trust import ANY_BUNDLE
 
 MEBIBYTE = 1 << 20
 SYMBOLIC_LINK, PIPE, DEVICE, DIRECTORY = 0o120777, 0o010644, 0o020644, 0o040755
@@ -40,7 +41,7 @@ def with_entries(bundle_zip: Path, zip_format: ZipFormat) -> Repack:
 
 
 def test_honest_repacked_bundle_opens(with_entries: Repack) -> None:
-    Bundle.open(with_entries())
+    Bundle.open(with_entries(), trust=ANY_BUNDLE)
 
 
 @pytest.mark.parametrize(
@@ -73,19 +74,24 @@ def test_honest_repacked_bundle_opens(with_entries: Repack) -> None:
 def test_name_of_an_entry_is_refused(with_entries: Repack, name: bytes, fault: str) -> None:
     path = with_entries({"name": name, "content": b"evil"})
     with pytest.raises(IntegrityError, match=fault) as caught:
-        Bundle.open(path)
+        Bundle.open(path, trust=ANY_BUNDLE)
     assert str(caught.value).isprintable()
 
 
 @pytest.mark.parametrize("name", ["évil", "e\u0301vil", "ev\u202eil"])
 def test_name_beyond_ascii_is_refused(with_entries: Repack, name: str) -> None:
     with pytest.raises(IntegrityError, match="characters outside"):
-        Bundle.open(with_entries({"name": name.encode(), "content": b"evil", "flags": 0x800}))
+        Bundle.open(
+            with_entries({"name": name.encode(), "content": b"evil", "flags": 0x800}),
+            trust=ANY_BUNDLE,
+        )
 
 
 def test_name_that_is_not_utf8_is_refused(with_entries: Repack) -> None:
     with pytest.raises(IntegrityError, match="cannot be read"):
-        Bundle.open(with_entries({"name": b"\xff", "content": b"evil", "flags": 0x800}))
+        Bundle.open(
+            with_entries({"name": b"\xff", "content": b"evil", "flags": 0x800}), trust=ANY_BUNDLE
+        )
 
 
 @pytest.mark.parametrize(
@@ -118,7 +124,7 @@ def test_kind_of_an_entry_is_refused(
 ) -> None:
     path = with_entries({"name": b"evil", "content": b"evil", **fields})
     with pytest.raises(IntegrityError, match=fault) as caught:
-        Bundle.open(path)
+        Bundle.open(path, trust=ANY_BUNDLE)
     assert "evil" in str(caught.value)
 
 
@@ -126,7 +132,7 @@ def test_sum_of_sizes_is_limited(with_entries: Repack) -> None:
     claim = {"method": 8, "content": noise(5 * MEBIBYTE), "declared_size": 400 * MEBIBYTE}
     names = (b"one", b"two", b"three")
     with pytest.raises(IntegrityError, match="1073741824 are allowed"):
-        Bundle.open(with_entries(*({"name": name, **claim} for name in names)))
+        Bundle.open(with_entries(*({"name": name, **claim} for name in names)), trust=ANY_BUNDLE)
 
 
 def test_content_longer_than_declared_is_refused(
@@ -144,13 +150,13 @@ def test_content_longer_than_declared_is_refused(
                 entries.append(entry(info.filename.encode(), data))
     bundle_zip.write_bytes(encode(entries))
     with pytest.raises(IntegrityError, match=r"models/int8\.onnx"):
-        Bundle.open(bundle_zip)
+        Bundle.open(bundle_zip, trust=ANY_BUNDLE)
 
 
 def test_number_of_entries_is_limited(with_entries: Repack) -> None:
     many = [{"name": f"n{i}".encode()} for i in range(1024)]
     with pytest.raises(IntegrityError, match="more than 1024 entries"):
-        Bundle.open(with_entries(*many))
+        Bundle.open(with_entries(*many), trust=ANY_BUNDLE)
 
 
 @pytest.mark.parametrize(
@@ -167,7 +173,7 @@ def test_liberties_of_the_end_record_are_refused(
     with_entries: Repack, ending: dict[str, Any], fault: str
 ) -> None:
     with pytest.raises(IntegrityError, match=fault):
-        Bundle.open(with_entries(**ending))
+        Bundle.open(with_entries(**ending), trust=ANY_BUNDLE)
 
 
 @pytest.mark.parametrize(
@@ -183,7 +189,7 @@ def test_bytes_around_the_archive_are_refused(
 ) -> None:
     bundle_zip.write_bytes(change(bundle_zip.read_bytes()))
     with pytest.raises(IntegrityError, match=fault):
-        Bundle.open(bundle_zip)
+        Bundle.open(bundle_zip, trust=ANY_BUNDLE)
 
 
 def test_local_header_that_names_another_file_is_refused(bundle_zip: Path) -> None:
@@ -191,7 +197,7 @@ def test_local_header_that_names_another_file_is_refused(bundle_zip: Path) -> No
     at = raw.index(b"models/int8.onnxeight bits")
     bundle_zip.write_bytes(raw[:at] + b"models/int9.onnx" + raw[at + 16 :])
     with pytest.raises(IntegrityError, match=r"models/int8\.onnx"):
-        Bundle.open(bundle_zip)
+        Bundle.open(bundle_zip, trust=ANY_BUNDLE)
 
 
 @pytest.mark.parametrize("target", ["models/fp32.onnx", "/etc/passwd", "nowhere"])
@@ -199,21 +205,21 @@ def test_link_in_a_directory_is_refused(bundle_directory: Path, target: str) -> 
     (bundle_directory / "models/int8.onnx").unlink()
     (bundle_directory / "models/int8.onnx").symlink_to(target)
     with pytest.raises(IntegrityError, match="symbolic link"):
-        Bundle.open(bundle_directory)
+        Bundle.open(bundle_directory, trust=ANY_BUNDLE)
 
 
 def test_linked_directory_in_a_directory_is_refused(bundle_directory: Path) -> None:
     (bundle_directory / "models").rename(bundle_directory.parent / "outside")
     (bundle_directory / "models").symlink_to(bundle_directory.parent / "outside")
     with pytest.raises(IntegrityError, match="symbolic link"):
-        Bundle.open(bundle_directory)
+        Bundle.open(bundle_directory, trust=ANY_BUNDLE)
 
 
 def test_pipe_in_a_directory_is_refused_without_waiting(bundle_directory: Path) -> None:
     (bundle_directory / "card.md").unlink()
     os.mkfifo(bundle_directory / "card.md")
     with pytest.raises(IntegrityError, match="special file"):
-        Bundle.open(bundle_directory)
+        Bundle.open(bundle_directory, trust=ANY_BUNDLE)
 
 
 @pytest.mark.parametrize("name", [".DS_Store", "new\nline", "évil", "CARD.md"])
@@ -222,7 +228,7 @@ def test_odd_name_in_a_directory_is_refused(bundle_directory: Path, name: str) -
         pytest.skip("this file system does not tell cases apart")
     (bundle_directory / name).write_bytes(b"")
     with pytest.raises(IntegrityError) as caught:
-        Bundle.open(bundle_directory)
+        Bundle.open(bundle_directory, trust=ANY_BUNDLE)
     assert str(caught.value).isprintable()
 
 
@@ -230,4 +236,4 @@ def test_number_of_files_in_a_directory_is_limited(bundle_directory: Path) -> No
     for number in range(1024):
         (bundle_directory / f"n{number}").touch()
     with pytest.raises(IntegrityError, match="more than 1024 entries"):
-        Bundle.open(bundle_directory)
+        Bundle.open(bundle_directory, trust=ANY_BUNDLE)

@@ -12,16 +12,6 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("cryptography", reason="the extra 'signature' is not installed")
-from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1
-from cryptography.hazmat.primitives.asymmetric.ec import generate_private_key as other_kind
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    PublicFormat,
-)
-
 from realmnet_runtime.errors import MissingPath, OutputError, UsageError
 from realmnet_runtime.keys import (
     PublicKey,
@@ -31,6 +21,18 @@ from realmnet_runtime.keys import (
     read_trusted_keys,
 )
 from realmnet_runtime.trust import Trust
+
+from ...conftest import need_package
+
+need_package("cryptography", "signature")
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1  # noqa: E402
+from cryptography.hazmat.primitives.asymmetric.ec import generate_private_key as other_kind  # noqa: E402
+from cryptography.hazmat.primitives.serialization import (  # noqa: E402
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+)
 
 posix = pytest.mark.skipif(os.name != "posix", reason="modes are of POSIX systems")
 OPENSSL = shutil.which("openssl") or ""

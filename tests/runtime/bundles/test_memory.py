@@ -17,6 +17,7 @@ from realmnet_runtime.backends import installed_engines
 from realmnet_runtime.errors import IntegrityError, UsageError
 from realmnet_runtime.manifest import Variant
 from realmnet_runtime.prepare import prepare_bundle
+from realmnet_runtime.trust import ANY_BUNDLE
 from realmnet_runtime.writer import write_bundle
 
 BundleMaker = Callable[..., Path]
@@ -29,9 +30,9 @@ class Ir(Protocol):
 
 def test_bytes_and_a_file_open_as_the_path_does(bundle_zip: Path) -> None:
     content = bundle_zip.read_bytes()
-    with Bundle.open(bundle_zip) as expected, bundle_zip.open("rb") as file:
+    with Bundle.open(bundle_zip, trust=ANY_BUNDLE) as expected, bundle_zip.open("rb") as file:
         for source in (content, bytearray(content), memoryview(content), io.BytesIO(content), file):
-            with Bundle.open(source) as bundle:
+            with Bundle.open(source, trust=ANY_BUNDLE) as bundle:
                 assert bundle.path is None
                 assert bundle.digest == expected.digest
                 assert bundle.read("card.md") == expected.read("card.md")
@@ -41,13 +42,13 @@ def test_bytes_and_a_file_open_as_the_path_does(bundle_zip: Path) -> None:
 
 def test_the_callers_file_stays_open_and_its_bytes_are_a_copy(bundle_zip: Path) -> None:
     file = io.BytesIO(bundle_zip.read_bytes())
-    bundle = Bundle.open(file)
+    bundle = Bundle.open(file, trust=ANY_BUNDLE)
     bundle.close()
     assert not file.closed
     with pytest.raises(IntegrityError, match="in memory"):
         bundle.read("models/int8.onnx")
     content = bytearray(bundle_zip.read_bytes())
-    with Bundle.open(content) as opened:
+    with Bundle.open(content, trust=ANY_BUNDLE) as opened:
         content[:] = bytes(len(content))
         assert opened.read("models/int8.onnx").startswith(b"eight bits")
 
@@ -56,10 +57,10 @@ def test_damage_in_memory_is_refused_by_name(bundle_zip: Path) -> None:
     content = bundle_zip.read_bytes()
     at = content.index(b"eight bits")
     with pytest.raises(IntegrityError, match=r"bundle 'in memory' .*models/int8\.onnx"):
-        Bundle.open(content[:at] + b"E" + content[at + 1 :])
+        Bundle.open(content[:at] + b"E" + content[at + 1 :], trust=ANY_BUNDLE)
     for cut in (b"", content[:-1], content[: len(content) // 2]):
         with pytest.raises(IntegrityError, match="in memory"):
-            Bundle.open(cut)
+            Bundle.open(cut, trust=ANY_BUNDLE)
 
 
 class Pipe(io.BytesIO):
@@ -78,12 +79,12 @@ class Pipe(io.BytesIO):
 )
 def test_other_sources_are_refused(source: object, says: str) -> None:
     with pytest.raises(UsageError, match=says):
-        Bundle.open(cast("BinaryIO", source))
+        Bundle.open(cast("BinaryIO", source), trust=ANY_BUNDLE)
 
 
 def test_nothing_is_prepared_or_cached(tiny_bundle: Path, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
-    with Bundle.open(tiny_bundle.read_bytes()) as bundle:
+    with Bundle.open(tiny_bundle.read_bytes(), trust=ANY_BUNDLE) as bundle:
         with pytest.raises(UsageError, match="has no cache"):
             list(prepare_bundle(bundle, cache, threads=1))
         if installed_engines():
@@ -97,9 +98,10 @@ CONFINED = """
 import resource, signal, sys
 signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
 resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
-from realmnet_runtime import Predictor
+from realmnet_runtime import Predictor, Trust
 content = sys.stdin.buffer.read()
-with Predictor.open(content, variant=sys.argv[1], threads=1) as predictor:
+trust = Trust(unsigned="allow")
+with Predictor.open(content, variant=sys.argv[1], threads=1, trust=trust) as predictor:
     prediction = predictor.predict(sys.argv[2])
     print(predictor.facts.prepared, predictor.loaded_how)
     print(*prediction.probabilities.values())
@@ -110,7 +112,7 @@ with Predictor.open(content, variant=sys.argv[1], threads=1) as predictor:
 def ir_bundle(
     tiny_irs: dict[str, Ir], tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
-    with Bundle.open(tiny_bundle) as source:
+    with Bundle.open(tiny_bundle, trust=ANY_BUNDLE) as source:
         said = source.manifest
     point = said.variants[0].operating_point
     files = {"models/a.xml": tiny_irs["fp32"].content, "models/a.bin": tiny_irs["fp32"].weights}
@@ -160,6 +162,8 @@ def test_predicting_writes_no_byte_anywhere(
     how, answer = done.stdout.decode().splitlines()
     assert how == "False compiled now: a bundle in memory keeps nothing on the disk"
     assert list(watched.rglob("*")) == []
-    with Predictor.open(bundle, variant=variant, threads=1, cache=tmp_path / "none") as predictor:
+    with Predictor.open(
+        bundle, variant=variant, threads=1, cache=tmp_path / "none", trust=ANY_BUNDLE
+    ) as predictor:
         expected = predictor.predict(picture).probabilities.values()
     assert list(map(float, answer.split())) == pytest.approx(list(expected), abs=1e-5)

@@ -15,9 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-pytest.importorskip("cryptography", reason="the extra 'signature' is not installed")
-
-from realmnet_runtime import Trust
+from realmnet_runtime import Predictor, Trust
 from realmnet_runtime.bundle import Bundle
 from realmnet_runtime.errors import IntegrityError, MissingPath, UsageError
 from realmnet_runtime.files import sha256_of
@@ -25,8 +23,12 @@ from realmnet_runtime.keys import PrivateKey, generate_key_pair, read_private_ke
 from realmnet_runtime.manifest import SIGNATURE_NAME, digest_line
 from realmnet_runtime.signature import SIGNATURE_BYTES, Signature, decode_signature
 from realmnet_runtime.signing import sign_bundle
-from realmnet_runtime.trust import Unsigned
+from realmnet_runtime.trust import ANY_BUNDLE, Unsigned
 from realmnet_runtime.writer import copy_bundle, write_bundle
+
+from ...conftest import need_package
+
+need_package("cryptography", "signature")
 
 Contents = Callable[[], dict[str, Any]]
 OPENSSL = shutil.which("openssl") or ""
@@ -62,7 +64,7 @@ def released(contents: Contents, tmp_path_factory: pytest.TempPathFactory) -> Re
     for name in ("tiny.realmnet", "tiny"):
         sign_bundle(write_bundle(folder / name, **contents()), key)
     packed = folder / "tiny.realmnet"
-    digest = Bundle.open(packed).digest
+    digest = Bundle.open(packed, trust=ANY_BUNDLE).digest
     return Released(key, folder / "public.pem", packed.read_bytes(), folder / "tiny", digest)
 
 
@@ -95,7 +97,7 @@ def test_signing_keeps_the_digest_and_every_file(
     bundle_zip: Path, bundle_directory: Path, released: Released
 ) -> None:
     for path in (bundle_zip, bundle_directory):
-        with Bundle.open(path) as before:
+        with Bundle.open(path, trust=ANY_BUNDLE) as before:
             digest, files = before.digest, everything(before)
             assert before.signature is None
         signature = sign_bundle(path, released.key)
@@ -109,7 +111,11 @@ def test_signing_keeps_the_digest_and_every_file(
 
 
 def test_both_forms_and_every_time_give_the_same_signature(released: Released) -> None:
-    with Bundle.open(released.content) as packed, Bundle.open(released.directory) as unpacked:
+    trust = released.trust
+    with (
+        Bundle.open(released.content, trust=trust) as packed,
+        Bundle.open(released.directory, trust=trust) as unpacked,
+    ):
         assert packed.signature == unpacked.signature
 
 
@@ -135,7 +141,7 @@ def test_a_compressed_zip_stays_compressed(
 
 
 def test_copies_of_a_signed_bundle_are_signed(released: Released, tmp_path: Path) -> None:
-    with Bundle.open(released.content) as bundle:
+    with Bundle.open(released.content, trust=released.trust) as bundle:
         for name in ("copy.realmnet", "copy"):
             copy = copy_bundle(bundle, tmp_path / name)
             assert Bundle.open(copy, trust=released.trust).digest == released.digest
@@ -186,23 +192,50 @@ def test_a_key_given_refuses_what_nobody_signed(bundle_zip: Path, released: Rele
 
 
 def test_without_a_key_a_signature_is_said_not_to_be_checked(released: Released) -> None:
-    with Bundle.open(released.content) as bundle:
+    with Bundle.open(released.content, trust=Trust(unsigned="allow")) as bundle:
         assert bundle.standing.by == "nobody"
         assert str(bundle.standing) == f"signed by {released.key.public.id}, not checked"
 
 
-def test_a_signature_nobody_can_check_is_none(bundle_zip: Path, released: Released) -> None:
+def test_where_nobody_said_nothing_unsigned_opens(
+    bundle_zip: Path, bundle_directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In one line that names both cures; no variable of the environment says otherwise."""
+    for name in ("REALMNET_UNSIGNED", "REALMNET_ALLOW_UNSIGNED", "REALMNET_TRUST"):
+        monkeypatch.setenv(name, "allow")
+    for source in (bundle_zip, str(bundle_zip), bundle_directory, bundle_zip.read_bytes()):
+        for refused in (
+            lambda it=source: Bundle.open(it),
+            lambda it=source: Predictor.open(it),
+            lambda it=source: Bundle.open(it, trust=Trust()),
+        ):
+            with pytest.raises(IntegrityError, match="it is not signed; ") as caught:
+                refused()
+            said = str(caught.value)
+            assert caught.value.exit_code == 5
+            assert "\n" not in said
+            for cure in ("--trusted-key", "--allow-unsigned", 'trust=Trust(unsigned="allow")'):
+                assert cure in said
+
+
+def test_a_refused_bundle_meets_no_parser(
+    repacked: Callable[[dict[str, bytes]], bytes],
+) -> None:
+    changed = {"manifest.json": b"{", "manifest.sha256": digest_line(b"{")}
+    with pytest.raises(IntegrityError, match="no key was given"):
+        Bundle.open(repacked(changed))
+
+
+def test_a_signature_nobody_can_check_is_none(released: Released) -> None:
     """Else anybody's signature would open what no signature does."""
-    strict = Trust(unsigned="refuse")
-    with pytest.raises(IntegrityError, match="no key was given to check it"):
-        Bundle.open(released.content, trust=strict)
-    with pytest.raises(IntegrityError, match="it is not signed"):
-        Bundle.open(bundle_zip, trust=strict)
+    for trust in (Trust(), Trust(unsigned="refuse")):
+        with pytest.raises(IntegrityError, match="no key was given to check it; name"):
+            Bundle.open(released.content, trust=trust)
 
 
-@pytest.mark.parametrize("unsigned", ["allow", "refuse", None])
+@pytest.mark.parametrize("unsigned", ["allow", "refuse"])
 def test_anothers_signature_is_refused_whatever_is_allowed(
-    unsigned: Unsigned | None, released: Released, other_key: PrivateKey
+    unsigned: Unsigned, released: Released, other_key: PrivateKey
 ) -> None:
     trust = Trust(keys=(other_key.public,), unsigned=unsigned)
     with pytest.raises(IntegrityError, match="none of the 1 trusted keys"):
@@ -211,9 +244,9 @@ def test_anothers_signature_is_refused_whatever_is_allowed(
     Bundle.open(released.content, trust=both).close()
 
 
-@pytest.mark.parametrize("unsigned", ["allow", None])
+@pytest.mark.parametrize("unsigned", ["allow", "refuse"])
 def test_a_signature_of_another_manifest_is_refused(
-    unsigned: Unsigned | None,
+    unsigned: Unsigned,
     released: Released,
     contents: Contents,
     tmp_path: Path,
@@ -290,7 +323,7 @@ def test_a_forger_who_rewrites_all_digests_is_refused(
         "manifest.sha256": digest_line(manifest),
     }
     raw = repacked(forged)
-    Bundle.open(raw).close()
+    Bundle.open(raw, trust=ANY_BUNDLE).close()
     with pytest.raises(IntegrityError, match="its signature"):
         Bundle.open(raw, trust=released.trust)
 
@@ -305,7 +338,7 @@ def test_the_signature_is_checked_before_the_manifest_is_parsed(
     with pytest.raises(IntegrityError, match="its signature"):
         Bundle.open(repacked(changed), trust=released.trust)
     with pytest.raises(Exception, match=r"manifest\.json|schema 9"):
-        Bundle.open(repacked(changed))
+        Bundle.open(repacked(changed), trust=ANY_BUNDLE)
 
 
 tampering = settings(max_examples=150, deadline=None)

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from realmnet_runtime.bundle import Bundle
 from realmnet_runtime.errors import ConfigurationError, IntegrityError, MissingPath, OutputError
 from realmnet_runtime.manifest import GoldenCase, encode_manifest
+from realmnet_runtime.trust import ANY_BUNDLE
 from realmnet_runtime.writer import build_manifest, copy_bundle, write_bundle
 
 Contents = Callable[[], dict[str, Any]]
@@ -27,7 +28,7 @@ REQUIRED = ("models/fp32.onnx", "models/int8.onnx", "golden/eye.png")
 
 
 def read_all(path: Path) -> dict[str, bytes]:
-    with Bundle.open(path) as bundle:
+    with Bundle.open(path, trust=ANY_BUNDLE) as bundle:
         return {a.path: bundle.read(a.path) for a in bundle.manifest.artifacts}
 
 
@@ -64,7 +65,7 @@ def test_zip_is_byte_for_byte_what_the_format_says(
     entry, _, encode = zip_format
     written = contents()
     raw = encode_manifest(build_manifest(**written))
-    with Bundle.open(bundle_zip) as bundle:
+    with Bundle.open(bundle_zip, trust=ANY_BUNDLE) as bundle:
         assert bundle.raw_manifest == raw
         line = f"{bundle.digest}  manifest.json\n".encode()
     files = {**written["files"], "manifest.json": raw, "manifest.sha256": line}
@@ -109,10 +110,14 @@ def test_copies_keep_their_identity(
     request: pytest.FixtureRequest, tmp_path: Path, start: str
 ) -> None:
     first = request.getfixturevalue(start)
-    with Bundle.open(first) as bundle:
+    with Bundle.open(first, trust=ANY_BUNDLE) as bundle:
         packed = copy_bundle(bundle, tmp_path / "copy.realmnet", compressed=True)
         unpacked = copy_bundle(bundle, tmp_path / "copy")
-        assert Bundle.open(packed).digest == Bundle.open(unpacked).digest == bundle.digest
+        assert (
+            Bundle.open(packed, trust=ANY_BUNDLE).digest
+            == Bundle.open(unpacked, trust=ANY_BUNDLE).digest
+            == bundle.digest
+        )
     assert read_all(packed) == read_all(unpacked) == read_all(first)
 
 
@@ -194,7 +199,7 @@ def test_file_larger_than_a_bundle_may_hold_is_refused(contents: Contents, tmp_p
 def test_source_that_changes_while_it_is_copied_is_noticed(
     bundle_directory: Path, tmp_path: Path
 ) -> None:
-    with Bundle.open(bundle_directory) as bundle:
+    with Bundle.open(bundle_directory, trust=ANY_BUNDLE) as bundle:
         (bundle_directory / "models/int8.onnx").write_bytes(b"eight bits " * 8 + b"EIGHT bits ")
         for name in ("copy.realmnet", "copy"):
             with pytest.raises(IntegrityError, match=r"models/int8\.onnx"):
@@ -300,9 +305,10 @@ def test_old_bundle_survives_a_disk_that_takes_no_more(
         import resource, sys
         from realmnet_runtime.bundle import Bundle
         from realmnet_runtime.errors import OutputError
+        from realmnet_runtime.trust import ANY_BUNDLE
         from realmnet_runtime.writer import copy_bundle, write_bundle
 
-        with Bundle.open({name!r}) as bundle:
+        with Bundle.open({name!r}, trust=ANY_BUNDLE) as bundle:
             manifest = bundle.manifest
             files = {{a.path: bundle.read(a.path) for a in manifest.artifacts}}
         files["models/int8.onnx"] = bytes(100_000)

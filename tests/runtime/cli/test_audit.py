@@ -23,7 +23,17 @@ def log(
     (folder / "record-4711_OD.png").write_bytes(eye_png)
     (folder / "record-4712_OS.jpg").write_bytes(b"text renamed")
     path = tmp_path / "audit.jsonl"
-    words = ("--bundle", tiny_bundle, "--engine", an_engine, "--threads", "1", "--audit", path)
+    words = (
+        "--bundle",
+        tiny_bundle,
+        "--allow-unsigned",
+        "--engine",
+        an_engine,
+        "--threads",
+        "1",
+        "--audit",
+        path,
+    )
     assert realmnet("predict", folder, *words, "--json").code == 7
     return path
 
@@ -44,7 +54,7 @@ def test_what_ends_a_run_is_recorded_too(
 ) -> None:
     broken = log.with_name("broken.realmnet")
     broken.write_bytes(tiny_bundle.read_bytes()[:-1])
-    done = realmnet("predict", eye_file, "--bundle", broken, "--audit", log)
+    done = realmnet("predict", eye_file, "--bundle", broken, "--allow-unsigned", "--audit", log)
     assert done.code == 5
     last = json.loads(log.read_text().splitlines()[-1])
     assert (last["error"], last["exit_code"], last["input_sha256"]) == ("IntegrityError", 5, None)
@@ -56,10 +66,21 @@ def test_no_answer_is_given_that_could_not_be_recorded(
 ) -> None:
     damaged = log.read_bytes()[:-9] + b"X" + log.read_bytes()[-8:]
     log.write_bytes(damaged)
-    done = realmnet("predict", eye_file, "--bundle", tiny_bundle, "--audit", log, "--json")
+    done = realmnet(
+        "predict", eye_file, "--bundle", tiny_bundle, "--allow-unsigned", "--audit", log, "--json"
+    )
     assert (done.code, done.out) == (5, "")
     assert log.read_bytes() == damaged
-    done = realmnet("predict", eye_file, "--bundle", tiny_bundle, "--audit", tmp_path, "--json")
+    done = realmnet(
+        "predict",
+        eye_file,
+        "--bundle",
+        tiny_bundle,
+        "--allow-unsigned",
+        "--audit",
+        tmp_path,
+        "--json",
+    )
     assert (done.code, done.out) == (8, "")
 
 

@@ -83,7 +83,7 @@ def test_a_bad_picture_is_refused_with_7(
 ) -> None:
     path = tmp_path / "bad.jpg"
     path.write_bytes(bad_picture(kind, eye, tmp_path))
-    done = realmnet("predict", path, "--bundle", tiny_bundle, "--json")
+    done = realmnet("predict", path, "--bundle", tiny_bundle, "--allow-unsigned", "--json")
     assert done.code == 7
     reason = done.one_line().removeprefix(f"{path}: ")
     answer = json.loads(done.out)
@@ -93,7 +93,9 @@ def test_a_bad_picture_is_refused_with_7(
 
 def test_a_missing_file_is_2(realmnet: Command, eye_file: Path, tiny_bundle: Path) -> None:
     absent = eye_file.with_name("absent.png")
-    done = realmnet("predict", eye_file, absent, "--bundle", tiny_bundle, "--json")
+    done = realmnet(
+        "predict", eye_file, absent, "--bundle", tiny_bundle, "--allow-unsigned", "--json"
+    )
     assert (done.code, done.out) == (2, "")
     assert "absent.png" in done.one_line()
 
@@ -102,7 +104,7 @@ def test_a_directory_without_images_is_2(
     realmnet: Command, tiny_bundle: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "empty").mkdir()
-    done = realmnet("predict", tmp_path / "empty", "--bundle", tiny_bundle)
+    done = realmnet("predict", tmp_path / "empty", "--bundle", tiny_bundle, "--allow-unsigned")
     assert done.code == 2
     assert "no pictures" in done.one_line()
 
@@ -136,7 +138,7 @@ def test_an_unwritable_output_is_8_before_any_work(
 def test_standard_output_on_a_full_disk_is_8(
     form: list[str], realmnet_process: Command, eye_file: Path, tiny_bundle: Path
 ) -> None:
-    words = ["predict", eye_file, "--bundle", tiny_bundle, *form]
+    words = ["predict", eye_file, "--bundle", tiny_bundle, "--allow-unsigned", *form]
     done = realmnet_process(*words, stdout=Path("/dev/full"))
     assert done.code == 8
     assert "No space left" in done.one_line()
@@ -153,7 +155,16 @@ def test_a_full_disk_keeps_the_old_file(
     out.mkdir()
     kept = out / "answers.jsonl"
     kept.write_text("old\n")
-    words = ["predict", eye_file, "--bundle", tiny_bundle, "--engine", engine, "--json"]
+    words = [
+        "predict",
+        eye_file,
+        "--bundle",
+        tiny_bundle,
+        "--allow-unsigned",
+        "--engine",
+        engine,
+        "--json",
+    ]
     # As on a disk with 300 bytes left, for every file the process writes.
     limit = "import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, (300, 300))"
     done = realmnet_process(*words, "--output", kept, before=limit)
@@ -172,7 +183,11 @@ def test_a_bundle_with_a_flipped_byte_is_5(
     content[content.find(b"golden/eye.png") + 400] ^= 1
     path = tmp_path / "flipped.realmnet"
     path.write_bytes(content)
-    for words in (["predict", eye_file, "--bundle", path], ["selftest", path], ["info", path]):
+    for words in (
+        ["predict", eye_file, "--bundle", path, "--allow-unsigned"],
+        ["selftest", path, "--allow-unsigned"],
+        ["info", path],
+    ):
         done = realmnet(*words)
         assert (done.code, done.out) == (5, "")
         assert "golden/eye.png" in done.one_line()
@@ -204,7 +219,15 @@ def test_an_unknown_schema_is_6(realmnet: Command, tiny_bundle: Path, tmp_path: 
 def test_a_missing_variant_is_2_and_names_those_there(
     realmnet: Command, eye_file: Path, tiny_bundle: Path
 ) -> None:
-    done = realmnet("predict", eye_file, "--bundle", tiny_bundle, "--variant", "onnxruntime-fp16")
+    done = realmnet(
+        "predict",
+        eye_file,
+        "--bundle",
+        tiny_bundle,
+        "--allow-unsigned",
+        "--variant",
+        "onnxruntime-fp16",
+    )
     assert (done.code, done.out) == (2, "")
     assert "onnxruntime-int8" in done.one_line()
 
@@ -221,7 +244,9 @@ def test_an_engine_the_bundle_has_nothing_for_is_6(
         return json.dumps({**content, "variants": kept, "golden": []}).encode()
 
     path = rewritten(tiny_bundle, tmp_path / "b.realmnet", only_openvino)
-    done = realmnet("predict", eye_file, "--bundle", path, "--engine", "onnxruntime")
+    done = realmnet(
+        "predict", eye_file, "--bundle", path, "--allow-unsigned", "--engine", "onnxruntime"
+    )
     assert (done.code, done.out) == (6, "")
     assert "no onnxruntime variant; it has openvino-int8, openvino-fp32" in done.one_line()
 
@@ -238,7 +263,7 @@ def test_an_unsafe_zip_is_5(
     entry.external_attr = (0o120777 if name == "link" else 0o100644) << 16
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr(entry, b"/etc/passwd")
-    done = realmnet("predict", eye_file, "--bundle", path)
+    done = realmnet("predict", eye_file, "--bundle", path, "--allow-unsigned")
     assert (done.code, done.out) == (5, "")
     done.one_line()
     assert not (tmp_path / "outside.txt").exists()
@@ -248,7 +273,7 @@ def test_a_label_count_that_differs_from_the_model_is_6(
     realmnet: Command, eye_file: Path, make_bundle: Callable[..., Path], tmp_path: Path
 ) -> None:
     path = make_bundle(tmp_path / "b.realmnet", labels=PERIPHERAL, golden=False)
-    done = realmnet("predict", eye_file, "--bundle", path)
+    done = realmnet("predict", eye_file, "--bundle", path, "--allow-unsigned")
     assert (done.code, done.out) == (6, "")
     assert "5 labels" in done.one_line()
 
@@ -257,7 +282,7 @@ def test_a_label_count_that_differs_from_the_model_is_6(
 def test_an_engine_asked_for_and_absent_is_3(
     engine: str, realmnet_process: Command, eye_file: Path, tiny_bundle: Path
 ) -> None:
-    words = ["predict", eye_file, "--bundle", tiny_bundle, "--engine", engine]
+    words = ["predict", eye_file, "--bundle", tiny_bundle, "--allow-unsigned", "--engine", engine]
     done = realmnet_process(*words, absent={engine})
     assert (done.code, done.out) == (3, "")
     assert f"pip install 'realmnet-runtime[{engine}]'" in done.one_line()
@@ -266,7 +291,15 @@ def test_an_engine_asked_for_and_absent_is_3(
 def test_an_engine_with_either_of_two_libraries_is_3_without_both(
     realmnet_process: Command, eye_file: Path, tiny_bundle: Path
 ) -> None:
-    words = ["predict", eye_file, "--bundle", tiny_bundle, "--engine", "tensorrt"]
+    words = [
+        "predict",
+        eye_file,
+        "--bundle",
+        tiny_bundle,
+        "--allow-unsigned",
+        "--engine",
+        "tensorrt",
+    ]
     done = realmnet_process(*words, absent={"tensorrt", "tensorrt_rtx"})
     assert (done.code, done.out) == (3, "")
     for extra in ("tensorrt", "tensorrt-rtx"):
@@ -277,7 +310,9 @@ def test_no_engine_at_all_is_3(
     realmnet_process: Command, eye_file: Path, tiny_bundle: Path
 ) -> None:
     engines = {"onnxruntime", "openvino"}
-    done = realmnet_process("predict", eye_file, "--bundle", tiny_bundle, absent=engines)
+    done = realmnet_process(
+        "predict", eye_file, "--bundle", tiny_bundle, "--allow-unsigned", absent=engines
+    )
     assert (done.code, done.out) == (3, "")
     assert "pip install 'realmnet-runtime[" in done.one_line()
     doctor = realmnet_process("doctor", absent={*engines, "tensorrt", "tensorrt_rtx"})
@@ -301,6 +336,6 @@ def test_a_name_with_a_line_feed_gives_one_line(
 ) -> None:
     path = tmp_path / "two\nlines.png"
     path.write_bytes(b"no picture, whatever the name says")
-    done = realmnet("predict", path, "--bundle", tiny_bundle)
+    done = realmnet("predict", path, "--bundle", tiny_bundle, "--allow-unsigned")
     assert done.code == 7
     assert "two lines.png" in done.one_line()

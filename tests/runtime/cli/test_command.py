@@ -137,13 +137,13 @@ def test_info_says_what_the_manifest_says(realmnet: Command, tiny_bundle: Path) 
 def test_selftest_passes_and_fails_with_its_code(
     realmnet: Command, tiny_bundle: Path, make_bundle: Callable[..., Path], tmp_path: Path
 ) -> None:
-    done = realmnet("selftest", tiny_bundle, "--json")
+    done = realmnet("selftest", tiny_bundle, "--allow-unsigned", "--json")
     assert (done.code, done.err) == (0, "")
     answer = json.loads(done.out)
     assert answer["passed"]
     assert answer["largest"]["tensor"] == 0
     other = make_bundle(tmp_path / "b.realmnet", box_off_by=9)
-    failed = realmnet("selftest", other, "--json")
+    failed = realmnet("selftest", other, "--allow-unsigned", "--json")
     assert failed.code == 4
     assert not json.loads(failed.out)["passed"]
     assert "box deviates by 9" in failed.one_line()

@@ -60,7 +60,16 @@ def test_a_picture_a_finding_named_by_digest_and_label(
     realmnet: Command, eye_file: Path, bundles: Bundles, tmp_path: Path
 ) -> None:
     folder = tmp_path / "new" / "maps"
-    words = ["predict", eye_file, "--bundle", bundles.two, "--json", "--threads", "1"]
+    words = [
+        "predict",
+        eye_file,
+        "--bundle",
+        bundles.two,
+        "--allow-unsigned",
+        "--json",
+        "--threads",
+        "1",
+    ]
     done = realmnet(*words, "--heatmap", folder)
     assert (done.code, done.err) == (0, "")
     digest = hashlib.sha256(eye_file.read_bytes()).hexdigest()
@@ -84,7 +93,15 @@ def test_a_picture_a_finding_named_by_digest_and_label(
 def test_a_side_bounds_them(
     realmnet: Command, eye_file: Path, bundles: Bundles, tmp_path: Path
 ) -> None:
-    words = ["predict", eye_file, "--bundle", bundles.two, "--heatmap", tmp_path / "maps"]
+    words = [
+        "predict",
+        eye_file,
+        "--bundle",
+        bundles.two,
+        "--allow-unsigned",
+        "--heatmap",
+        tmp_path / "maps",
+    ]
     assert realmnet(*words, "--heatmap-side", "300").code == 0
     for path in (tmp_path / "maps").iterdir():
         drawn = cv2.imread(str(path))
@@ -99,11 +116,13 @@ def test_nothing_found_is_nothing_written_and_said(
     bad = tmp_path / "bad.png"
     bad.write_text("text renamed")
     folder = tmp_path / "maps"
-    done = realmnet("predict", eye_file, bad, "--bundle", bundles.none, "--heatmap", folder)
+    done = realmnet(
+        "predict", eye_file, bad, "--bundle", bundles.none, "--allow-unsigned", "--heatmap", folder
+    )
     assert done.code == 7
     assert f"{eye_file}: no findings, no heat map" in done.err
     assert list(folder.iterdir()) == []
-    without = realmnet("predict", eye_file, "--bundle", bundles.none)
+    without = realmnet("predict", eye_file, "--bundle", bundles.none, "--allow-unsigned")
     assert (without.code, without.err) == (0, "")
 
 
@@ -111,7 +130,15 @@ def test_a_place_that_cannot_be_written_is_found_before_any_work(
     realmnet: Command, eye_file: Path, bundles: Bundles, tmp_path: Path
 ) -> None:
     (tmp_path / "file").write_text("mine")
-    done = realmnet("predict", eye_file, "--bundle", bundles.two, "--heatmap", tmp_path / "file")
+    done = realmnet(
+        "predict",
+        eye_file,
+        "--bundle",
+        bundles.two,
+        "--allow-unsigned",
+        "--heatmap",
+        tmp_path / "file",
+    )
     assert (done.code, done.out) == (8, "")
     assert "it is a file; name a directory" in done.one_line()
     assert (tmp_path / "file").read_text() == "mine"

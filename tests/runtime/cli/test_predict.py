@@ -18,6 +18,7 @@ import pytest
 from numpy.typing import NDArray
 
 from realmnet_runtime import Predictor
+from realmnet_runtime.trust import ANY_BUNDLE
 
 Command = Callable[..., Any]
 pytestmark = pytest.mark.usefixtures("an_engine")
@@ -26,10 +27,12 @@ pytestmark = pytest.mark.usefixtures("an_engine")
 def test_json_is_what_the_library_answers(
     realmnet: Command, eye_file: Path, tiny_bundle: Path
 ) -> None:
-    done = realmnet("predict", eye_file, "--bundle", tiny_bundle, "--json", "--threads", "1")
+    done = realmnet(
+        "predict", eye_file, "--bundle", tiny_bundle, "--allow-unsigned", "--json", "--threads", "1"
+    )
     assert (done.code, done.err) == (0, "")
     (line,) = done.out.splitlines()
-    with Predictor.open(tiny_bundle, threads=1) as predictor:
+    with Predictor.open(tiny_bundle, threads=1, trust=ANY_BUNDLE) as predictor:
         expected = predictor.predict(eye_file).to_dict()
     found = json.loads(line)
     assert set(found.pop("timings_ms")) == set(expected.pop("timings_ms"))
@@ -40,9 +43,9 @@ def test_json_is_what_the_library_answers(
 def test_the_table_says_all_a_person_needs(
     realmnet: Command, eye_file: Path, tiny_bundle: Path
 ) -> None:
-    done = realmnet("predict", eye_file, "--bundle", tiny_bundle)
+    done = realmnet("predict", eye_file, "--bundle", tiny_bundle, "--allow-unsigned")
     assert (done.code, done.err) == (0, "")
-    with Predictor.open(tiny_bundle) as predictor:
+    with Predictor.open(tiny_bundle, trust=ANY_BUNDLE) as predictor:
         prediction = predictor.predict(eye_file)
     for name, probability in prediction.probabilities.items():
         (row,) = [line for line in done.out.splitlines() if f" {name} " in line and "│" in line]
@@ -60,7 +63,16 @@ def test_a_bad_image_does_not_stop_the_rest(
     bad.write_text("text renamed")
     out = tmp_path / "answers.jsonl"
     done = realmnet(
-        "predict", eye_file, bad, eye_file, "--bundle", tiny_bundle, "--json", "--output", out
+        "predict",
+        eye_file,
+        bad,
+        eye_file,
+        "--bundle",
+        tiny_bundle,
+        "--allow-unsigned",
+        "--json",
+        "--output",
+        out,
     )
     assert done.code == 7
     answers = [json.loads(line) for line in done.out.splitlines()]
@@ -84,7 +96,7 @@ def test_a_directory_is_answered_in_order(
         (folder / name).write_bytes(content)
         digests.append((name, hashlib.sha256(content).hexdigest()))
     (folder / "notes.txt").write_text("not a picture")
-    done = realmnet("predict", folder, "--bundle", tiny_bundle, "--json")
+    done = realmnet("predict", folder, "--bundle", tiny_bundle, "--allow-unsigned", "--json")
     assert done.code == 0
     found = [json.loads(line)["input"]["sha256"] for line in done.out.splitlines()]
     assert found == [digest for _, digest in sorted(digests)]
@@ -94,7 +106,16 @@ def test_overlays_are_named_by_digest(
     realmnet: Command, eye_file: Path, tiny_bundle: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / "new" / "overlays"
-    done = realmnet("predict", eye_file, "--bundle", tiny_bundle, "--overlay", folder, "--json")
+    done = realmnet(
+        "predict",
+        eye_file,
+        "--bundle",
+        tiny_bundle,
+        "--allow-unsigned",
+        "--overlay",
+        folder,
+        "--json",
+    )
     assert done.code == 0
     (picture,) = folder.iterdir()
     assert picture.name == hashlib.sha256(eye_file.read_bytes()).hexdigest() + ".png"
@@ -107,7 +128,16 @@ def test_variant_and_engine_are_the_ones_asked_for(
     realmnet: Command, eye_file: Path, tiny_bundle: Path, an_engine: str
 ) -> None:
     wish = f"{an_engine}-fp32"
-    done = realmnet("predict", eye_file, "--bundle", tiny_bundle, "--variant", wish, "--json")
+    done = realmnet(
+        "predict",
+        eye_file,
+        "--bundle",
+        tiny_bundle,
+        "--allow-unsigned",
+        "--variant",
+        wish,
+        "--json",
+    )
     answer = json.loads(done.out)
     assert (answer["variant"], answer["engine"]) == (wish, an_engine)
     assert answer["chosen_because"] == "variant asked for by name"
@@ -134,6 +164,7 @@ def test_interrupted_is_130_and_leaves_the_old_file(
             "predict",
             "--bundle",
             str(tiny_bundle),
+            "--allow-unsigned",
             "--json",
             "--output",
             str(out),
@@ -167,6 +198,7 @@ def test_a_reader_that_leaves_is_no_crash(
             "predict",
             "--bundle",
             str(tiny_bundle),
+            "--allow-unsigned",
             *form,
             *[str(eye_file)] * 300,
         ],

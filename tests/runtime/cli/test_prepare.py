@@ -22,7 +22,17 @@ def test_prepared_once_kept_the_second_time_and_used(
     realmnet: Command, tiny_bundle: Path, eye_file: Path, tmp_path: Path
 ) -> None:
     cache = tmp_path / "cache"
-    words = ["prepare", tiny_bundle, "--engine", "openvino", "--cache", cache, "--threads", "1"]
+    words = [
+        "prepare",
+        tiny_bundle,
+        "--allow-unsigned",
+        "--engine",
+        "openvino",
+        "--cache",
+        cache,
+        "--threads",
+        "1",
+    ]
     first, second = realmnet(*words, "--json"), realmnet(*words, "--json")
     assert first.code == second.code == 0
     states = [
@@ -34,7 +44,16 @@ def test_prepared_once_kept_the_second_time_and_used(
 
     shown = realmnet(*words)
     assert "kept" in shown.out
-    options = ["--bundle", tiny_bundle, "--engine", "openvino", "--threads", "1", "--json"]
+    options = [
+        "--bundle",
+        tiny_bundle,
+        "--allow-unsigned",
+        "--engine",
+        "openvino",
+        "--threads",
+        "1",
+        "--json",
+    ]
     answers = [
         json.loads(realmnet("predict", eye_file, *options, "--cache", folder).out)
         for folder in (cache, tmp_path / "none")
@@ -49,7 +68,9 @@ def test_prepared_once_kept_the_second_time_and_used(
 def test_engines_that_cannot_be_prepared_are_one_line(
     realmnet: Command, tiny_bundle: Path, tmp_path: Path, engine: str, says: str
 ) -> None:
-    done = realmnet("prepare", tiny_bundle, "--engine", engine, "--cache", tmp_path / "c")
+    done = realmnet(
+        "prepare", tiny_bundle, "--allow-unsigned", "--engine", engine, "--cache", tmp_path / "c"
+    )
     assert done.code == 2
     assert says in done.one_line()
     assert not (tmp_path / "c").exists()

@@ -11,9 +11,11 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("cryptography", reason="the extra 'signature' is not installed")
-
 from realmnet_runtime.keys import read_private_key, read_public_key
+
+from ...conftest import need_package
+
+need_package("cryptography", "signature")
 
 Command = Callable[..., Any]
 
@@ -72,6 +74,42 @@ def test_every_verb_that_opens_a_bundle_asks_for_the_signature(
     assert realmnet("info", bundle, *trusted, "--allow-unsigned").code == 0
     assert realmnet("bundle", "sign", bundle, "--key", keys[0]).code == 0
     assert realmnet("predict", eye_file, "--bundle", bundle, *cache, *trusted).code == 0
+
+
+@pytest.mark.usefixtures("an_engine")
+def test_an_unsigned_bundle_answers_only_where_that_was_said(
+    realmnet: Command, bundle: Path, eye_file: Path, tmp_path: Path
+) -> None:
+    pictures, results = tmp_path / "in", tmp_path / "out"
+    pictures.mkdir()
+    store = ("--store", tmp_path / "store")
+    cache = ("--cache", tmp_path / "cache")
+    answering: tuple[tuple[str | Path, ...], ...] = (
+        ("predict", eye_file, "--bundle", bundle),
+        ("selftest", bundle),
+        ("prepare", bundle, *cache),
+        ("slot", "install", bundle, *store),
+        ("watch", pictures, results, "--bundle", bundle),
+    )
+    for words in answering:
+        done = realmnet(*words)
+        assert (done.code, done.out) == (5, ""), words
+        assert "it is not signed; " in done.one_line()
+        assert "--trusted-key" in done.one_line()
+        assert "--allow-unsigned" in done.one_line()
+    assert not (tmp_path / "store").exists()
+    assert not (tmp_path / "cache").exists()
+    for words in answering[:-1]:
+        assert realmnet(*words, "--allow-unsigned").code == 0, words
+    assert realmnet("slot", "activate", *store).code == 5
+    assert realmnet("slot", "activate", *store, "--allow-unsigned").code == 0
+    assert realmnet("predict", eye_file, *store).code == 5
+
+
+def test_what_examines_a_bundle_looks_at_any_and_says_so(realmnet: Command, bundle: Path) -> None:
+    for words in (("info", bundle), ("bundle", "verify", bundle)):
+        done = realmnet(*words)
+        assert (done.code, "not signed" in done.out) == (0, True)
 
 
 def test_a_wrong_key_is_5_and_a_bad_one_is_2(

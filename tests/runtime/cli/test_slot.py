@@ -20,7 +20,8 @@ def test_install_activate_predict_and_list(
     realmnet: Command, tiny_bundle: Path, eye_file: Path, tmp_path: Path, an_engine: str
 ) -> None:
     store = ["--store", tmp_path / "store"]
-    installed = realmnet("slot", "install", tiny_bundle, *store, "--json")
+    trusting = [*store, "--allow-unsigned"]
+    installed = realmnet("slot", "install", tiny_bundle, *trusting, "--json")
     assert (installed.code, installed.err) == (0, "")
     slot = json.loads(installed.out)
     assert slot["version"] == "1"
@@ -30,14 +31,14 @@ def test_install_activate_predict_and_list(
     assert "`realmnet slot activate` makes the installed one answer" in refused.one_line()
 
     chosen = ["--engine", an_engine, "--threads", "1"]
-    activated = realmnet("slot", "activate", *store, *chosen, "--json")
+    activated = realmnet("slot", "activate", *trusting, *chosen, "--json")
     assert (activated.code, activated.err) == (0, "")
     answer = json.loads(activated.out)
     assert answer["active"] == slot
     assert answer["receipt"]["passed"]
 
-    by_slot = json.loads(realmnet("predict", eye_file, *store, "--json").out)
-    by_file = ["predict", eye_file, "--bundle", tiny_bundle, *chosen, "--json"]
+    by_slot = json.loads(realmnet("predict", eye_file, *trusting, "--json").out)
+    by_file = ["predict", eye_file, "--bundle", tiny_bundle, "--allow-unsigned", *chosen, "--json"]
     direct = json.loads(realmnet(*by_file).out)
     for name in ("probabilities", "findings", "bundle_sha256"):
         if name in direct:
@@ -57,14 +58,16 @@ def test_selftest_writes_a_receipt_passed_or_failed(
     realmnet: Command, tiny_bundle: Path, make_bundle: Callable[..., Path], tmp_path: Path
 ) -> None:
     path = tmp_path / "receipt.json"
-    assert realmnet("selftest", tiny_bundle, "--receipt", path).code == 0
+    assert realmnet("selftest", tiny_bundle, "--allow-unsigned", "--receipt", path).code == 0
     assert read_receipt(path).passed
     other = make_bundle(tmp_path / "b.realmnet", box_off_by=9)
-    failed = realmnet("selftest", other, "--receipt", path)
+    failed = realmnet("selftest", other, "--allow-unsigned", "--receipt", path)
     assert failed.code == 4
     assert "box deviates by 9" in failed.one_line()
     assert not read_receipt(path).passed
-    refused = realmnet("selftest", tiny_bundle, "--receipt", tmp_path / "no" / "r.json")
+    refused = realmnet(
+        "selftest", tiny_bundle, "--allow-unsigned", "--receipt", tmp_path / "no" / "r.json"
+    )
     assert (refused.code, refused.out) == (8, "")
     assert "create the directory" in refused.one_line()
 
@@ -73,10 +76,11 @@ def test_selftest_of_a_store_renews_its_receipt(
     realmnet: Command, tiny_bundle: Path, tmp_path: Path
 ) -> None:
     store = ["--store", tmp_path / "store"]
-    realmnet("slot", "install", tiny_bundle, *store)
+    trusting = [*store, "--allow-unsigned"]
+    realmnet("slot", "install", tiny_bundle, *trusting)
     assert realmnet("selftest", *store).code == 6
-    realmnet("slot", "activate", *store, "--threads", "1")
-    done = realmnet("selftest", *store, "--receipt", tmp_path / "r.json", "--json")
+    realmnet("slot", "activate", *trusting, "--threads", "1")
+    done = realmnet("selftest", *trusting, "--receipt", tmp_path / "r.json", "--json")
     assert (done.code, done.err) == (0, "")
     assert json.loads(done.out)["conditions"]["engine"]["threads"] == 1
     (kept,) = (tmp_path / "store" / "slots").glob("*.receipt.json")
@@ -90,13 +94,14 @@ def test_a_failing_bundle_is_4_and_a_damaged_one_5(
     realmnet: Command, make_bundle: Callable[..., Path], tmp_path: Path
 ) -> None:
     store = ["--store", tmp_path / "store"]
+    trusting = [*store, "--allow-unsigned"]
     other = make_bundle(tmp_path / "b.realmnet", box_off_by=9)
-    assert realmnet("slot", "install", other, *store).code == 0
-    failed = realmnet("slot", "activate", *store)
+    assert realmnet("slot", "install", other, *trusting).code == 0
+    failed = realmnet("slot", "activate", *trusting)
     assert (failed.code, failed.out) == (4, "")
     assert "no slot is active: install another bundle" in failed.one_line()
     other.write_bytes(other.read_bytes()[:-100])
-    assert realmnet("slot", "install", other, *store).code == 5
+    assert realmnet("slot", "install", other, *trusting).code == 5
     (tmp_path / "store" / "pointer.json").write_bytes(b"{}")
     for command in ("list", "activate", "rollback"):
         damaged = realmnet("slot", command, *store)
@@ -132,10 +137,12 @@ def test_a_disk_that_is_full_is_8(
         "resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))"
     )
     store = tmp_path / "store"
-    done = realmnet_process("slot", "install", tiny_bundle, "--store", store, before=limit)
+    done = realmnet_process(
+        "slot", "install", tiny_bundle, "--store", store, "--allow-unsigned", before=limit
+    )
     assert (done.code, done.out) == (8, "")
     assert "free some space" in done.one_line()
     assert sorted(path.name for path in store.iterdir()) == ["lock", "pointer.json", "slots"]
     assert list((store / "slots").iterdir()) == []
-    again = realmnet_process("slot", "install", tiny_bundle, "--store", store)
+    again = realmnet_process("slot", "install", tiny_bundle, "--store", store, "--allow-unsigned")
     assert again.code == 0

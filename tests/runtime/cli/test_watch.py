@@ -60,7 +60,9 @@ def test_it_answers_until_it_is_stopped(
     (pictures / "record-4711.png").write_bytes(eye_png)
     (pictures / "record-4712.png").write_bytes(b"no picture")
     options = ["--settle", "0", "--interval", "0.05", "--patience", "0", "--threads", "1"]
-    process = begin(pictures, results, "--bundle", tiny_bundle, *options, "--json")
+    process = begin(
+        pictures, results, "--bundle", tiny_bundle, "--allow-unsigned", *options, "--json"
+    )
     wait_for(lambda: len(list(results.glob("*.json"))) == 2, process)
     process.send_signal(number)
     out, err = process.communicate(timeout=120)
@@ -106,7 +108,11 @@ def test_mistakes_are_one_line(  # noqa: PLR0917
     assert folders
     monkeypatch.chdir(tmp_path)
     Path("file").write_bytes(b"")
-    bundle = [] if "--bundle" in wish.get("options", []) else ["--bundle", tiny_bundle]
+    bundle = (
+        []
+        if "--bundle" in wish.get("options", [])
+        else ["--bundle", tiny_bundle, "--allow-unsigned"]
+    )
     done = realmnet(
         "watch", wish.get("in", "in"), wish.get("out", "out"), *bundle, *wish.get("options", [])
     )
@@ -119,7 +125,7 @@ def test_a_second_watch_of_one_folder_of_results_is_refused(
 ) -> None:
     pictures, results = folders
     with ResultFolder(results):
-        done = realmnet("watch", pictures, results, "--bundle", tiny_bundle)
+        done = realmnet("watch", pictures, results, "--bundle", tiny_bundle, "--allow-unsigned")
     assert done.code == 2
     assert "another `realmnet watch` writes into" in done.one_line()
 

@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-pydicom = pytest.importorskip("pydicom", reason="DICOM needs the extra 'dicom'")
-pytest.importorskip("highdicom", reason="reports need the extra 'dicom'")
+from ...conftest import need_package
+
+pydicom = need_package("pydicom", "dicom")
+need_package("highdicom", "dicom")
 
 Picture = NDArray[np.uint8]
 MakeEye = Callable[..., Any]

@@ -14,8 +14,10 @@ from realmnet_runtime import Prediction
 from realmnet_runtime.dicom import heat_map_capture
 from realmnet_runtime.errors import UsageError
 
-pydicom = pytest.importorskip("pydicom", reason="DICOM needs the extra 'dicom'")
-pytest.importorskip("highdicom", reason="captures need the extra 'dicom'")
+from ...conftest import need_package
+
+pydicom = need_package("pydicom", "dicom")
+need_package("highdicom", "dicom")
 
 Picture = NDArray[np.uint8]
 

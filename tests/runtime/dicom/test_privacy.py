@@ -20,7 +20,9 @@ from realmnet_runtime import PSMM, Predictor, decode_image
 from realmnet_runtime.dicom import heat_map_capture, measurement_report
 from realmnet_runtime.errors import RealmnetError
 
-pydicom = pytest.importorskip("pydicom", reason="DICOM needs the extra 'dicom'")
+from ...conftest import need_package
+
+pydicom = need_package("pydicom", "dicom")
 
 Picture = NDArray[np.uint8]
 MakeEye = Callable[..., Any]

@@ -16,7 +16,9 @@ from realmnet_runtime import ImageRefused, Predictor, decode_image, read_image
 from realmnet_runtime.dicom.laterality import laterality_of
 from realmnet_runtime.errors import UnreadableImage, UsageError
 
-pydicom = pytest.importorskip("pydicom", reason="DICOM needs the extra 'dicom'")
+from ...conftest import need_package
+
+pydicom = need_package("pydicom", "dicom")
 
 Picture = NDArray[np.uint8]
 MakeEye = Callable[..., Any]

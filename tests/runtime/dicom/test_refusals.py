@@ -18,7 +18,9 @@ from numpy.typing import NDArray
 from realmnet_runtime import read_image
 from realmnet_runtime.errors import RealmnetError, UnreadableImage
 
-pydicom = pytest.importorskip("pydicom", reason="DICOM needs the extra 'dicom'")
+from ...conftest import need_package
+
+pydicom = need_package("pydicom", "dicom")
 
 Picture = NDArray[np.uint8]
 MakeEye = Callable[..., Any]

@@ -18,8 +18,10 @@ from realmnet_runtime.dicom.concepts import CodeMap, Concept
 from realmnet_runtime.errors import ConfigurationError, UnreadableImage, UsageError
 from realmnet_runtime.quality import Quality, Reason
 
-pydicom = pytest.importorskip("pydicom", reason="DICOM needs the extra 'dicom'")
-highdicom = pytest.importorskip("highdicom", reason="reports need the extra 'dicom'")
+from ...conftest import need_package
+
+pydicom = need_package("pydicom", "dicom")
+highdicom = need_package("highdicom", "dicom")
 from pydicom.sr._concepts_dict import concepts  # noqa: E402
 
 Picture = NDArray[np.uint8]

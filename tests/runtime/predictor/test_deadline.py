@@ -18,6 +18,7 @@ from realmnet_runtime import DeadlineExceeded, Predictor, UsageError
 from realmnet_runtime.backends import AUTO_ORDER, EngineRequest, installed_engines, open_backend
 from realmnet_runtime.backends._contract import Backend
 from realmnet_runtime.deadline import LONGEST_SECONDS, Deadline
+from realmnet_runtime.trust import ANY_BUNDLE
 
 SIZE = 448
 
@@ -91,7 +92,7 @@ def test_an_engine_is_stopped_and_runs_again(slow_backend: Backend) -> None:
 def test_an_answer_in_time_is_the_answer(
     engine: str, tiny_bundle: Path, eye: NDArray[np.uint8]
 ) -> None:
-    with Predictor.open(tiny_bundle, engine=engine, threads=1) as predictor:
+    with Predictor.open(tiny_bundle, engine=engine, threads=1, trust=ANY_BUNDLE) as predictor:
         expected = predictor.predict(eye)
         found = predictor.predict(eye, deadline=3600)
         with pytest.raises(DeadlineExceeded, match=r"after stage 'decode'.*give it more"):
@@ -104,7 +105,7 @@ def test_an_answer_in_time_is_the_answer(
 def test_waiting_for_the_engine_counts(
     engine: str, tiny_bundle: Path, eye: NDArray[np.uint8]
 ) -> None:
-    with Predictor.open(tiny_bundle, engine=engine, threads=1) as predictor:
+    with Predictor.open(tiny_bundle, engine=engine, threads=1, trust=ANY_BUNDLE) as predictor:
         predictor.predict(eye)
         with predictor._turn, pytest.raises(DeadlineExceeded, match="waiting for the engine"):
             predictor.predict(eye, deadline=1.5)

@@ -23,13 +23,14 @@ from realmnet_runtime.backends import installed_engines
 from realmnet_runtime.explain import HEAT_MAP_SIDE, bounded_size, heat_map
 from realmnet_runtime.frame import Frame
 from realmnet_runtime.preprocess import Placement
+from realmnet_runtime.trust import ANY_BUNDLE
 
 pytestmark = pytest.mark.skipif(not installed_engines(), reason="no engine installed")
 
 
 @pytest.fixture(scope="module")
 def predictor(tiny_bundle: Path) -> Predictor:
-    return Predictor.open(tiny_bundle, threads=1)
+    return Predictor.open(tiny_bundle, threads=1, trust=ANY_BUNDLE)
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +59,7 @@ def test_there_is_one_for_each_finding_in_label_order(answered: Prediction) -> N
 def test_no_engine_is_needed_once_the_answer_is_there(
     tiny_bundle: Path, eye: NDArray[np.uint8]
 ) -> None:
-    with Predictor.open(tiny_bundle) as predictor:
+    with Predictor.open(tiny_bundle, trust=ANY_BUNDLE) as predictor:
         prediction = predictor.predict(eye)
     before = prediction.score_maps.copy()
     assert set(prediction.heat_maps(PSMM.names)) == set(PSMM.names)

@@ -29,6 +29,7 @@ from realmnet_runtime.backends import AUTO_ORDER, installed_engines
 from realmnet_runtime.cpu import instruction_sets
 from realmnet_runtime.manifest import OperatingPoint, Variant
 from realmnet_runtime.prediction import STAGES
+from realmnet_runtime.trust import ANY_BUNDLE
 
 
 class Maker(Protocol):
@@ -53,7 +54,7 @@ def test_answers_as_the_golden_reference(
     engine: str, precision: str, tiny_bundle: Path, eye_png: bytes
 ) -> None:
     name = f"{engine}-{precision}"
-    with Predictor.open(tiny_bundle, threads=1, variant=name) as predictor:
+    with Predictor.open(tiny_bundle, threads=1, variant=name, trust=ANY_BUNDLE) as predictor:
         prediction = predictor.predict(eye_png)
         (case,) = predictor.manifest.golden
         expected = next(answer for answer in case.answers if answer.variant == name)
@@ -75,7 +76,7 @@ def test_path_bytes_and_array_give_one_answer(
 ) -> None:
     path = tmp_path / "eye.png"
     path.write_bytes(eye_png)
-    with Predictor.open(tiny_bundle) as predictor:
+    with Predictor.open(tiny_bundle, trust=ANY_BUNDLE) as predictor:
         from_path, from_bytes, from_array = predictor.predict_many([path, eye_png, eye])
         by_text = predictor.predict(str(path))
     digest = hashlib.sha256(eye_png).hexdigest()
@@ -94,7 +95,7 @@ def test_the_field_of_view_is_in_pixels_of_the_original(
     big = cv2.resize(eye, None, fx=4, fy=4, interpolation=cv2.INTER_CUBIC)
     done, data = cv2.imencode(".jpg", big[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95])
     assert done
-    with Predictor.open(tiny_bundle) as predictor:
+    with Predictor.open(tiny_bundle, trust=ANY_BUNDLE) as predictor:
         prediction = predictor.predict(data.tobytes())
     full = find_field_of_view(big)
     assert prediction.original_size == big.shape[:2]
@@ -113,7 +114,7 @@ def test_the_record_is_json_and_names_no_path(
 ) -> None:
     path = tmp_path / "record-4711_OD.png"
     path.write_bytes(eye_png)
-    with Predictor.open(tiny_bundle) as predictor:
+    with Predictor.open(tiny_bundle, trust=ANY_BUNDLE) as predictor:
         prediction = predictor.predict(path)
         digest = predictor.bundle.digest
     record = prediction.to_dict()
@@ -135,7 +136,7 @@ def test_the_record_is_json_and_names_no_path(
 @pytest.mark.usefixtures("any_engine")
 def test_threads_side_by_side_answer_as_one(tiny_bundle: Path, eye: NDArray[np.uint8]) -> None:
     pictures = [np.roll(eye, shift, axis=1) for shift in range(0, 40, 5)] * 3
-    with Predictor.open(tiny_bundle, threads=1) as predictor:
+    with Predictor.open(tiny_bundle, threads=1, trust=ANY_BUNDLE) as predictor:
         one_by_one = [p.probabilities for p in predictor.predict_many(pictures)]
         with ThreadPoolExecutor(4) as pool:
             together = [p.probabilities for p in pool.map(predictor.predict, pictures)]
@@ -144,7 +145,7 @@ def test_threads_side_by_side_answer_as_one(tiny_bundle: Path, eye: NDArray[np.u
 
 @pytest.mark.usefixtures("any_engine")
 def test_predict_many_reads_as_it_is_asked(tiny_bundle: Path, eye: NDArray[np.uint8]) -> None:
-    with Predictor.open(tiny_bundle) as predictor:
+    with Predictor.open(tiny_bundle, trust=ANY_BUNDLE) as predictor:
         taken = []
 
         def sources() -> object:
@@ -159,7 +160,7 @@ def test_predict_many_reads_as_it_is_asked(tiny_bundle: Path, eye: NDArray[np.ui
 
 @pytest.mark.usefixtures("any_engine")
 def test_a_closed_predictor_says_so(tiny_bundle: Path, eye: NDArray[np.uint8]) -> None:
-    with Predictor.open(tiny_bundle) as predictor:
+    with Predictor.open(tiny_bundle, trust=ANY_BUNDLE) as predictor:
         predictor.predict(eye)
     predictor.close()
     with pytest.raises(UsageError, match="closed"):
@@ -168,7 +169,7 @@ def test_a_closed_predictor_says_so(tiny_bundle: Path, eye: NDArray[np.uint8]) -
 
 @pytest.mark.usefixtures("any_engine")
 def test_an_open_bundle_stays_the_callers(tiny_bundle: Path, eye: NDArray[np.uint8]) -> None:
-    with Bundle.open(tiny_bundle) as bundle:
+    with Bundle.open(tiny_bundle, trust=ANY_BUNDLE) as bundle:
         for _ in range(2):
             with Predictor.open(bundle) as predictor:
                 predictor.predict(eye)
@@ -177,7 +178,7 @@ def test_an_open_bundle_stays_the_callers(tiny_bundle: Path, eye: NDArray[np.uin
 
 @pytest.mark.usefixtures("any_engine")
 def test_a_picture_without_an_eye_is_refused(tiny_bundle: Path) -> None:
-    with Predictor.open(tiny_bundle) as predictor, pytest.raises(NoFieldOfView):
+    with Predictor.open(tiny_bundle, trust=ANY_BUNDLE) as predictor, pytest.raises(NoFieldOfView):
         predictor.predict(np.zeros((400, 500, 3), np.uint8))
 
 
@@ -187,7 +188,7 @@ def test_a_model_of_other_labels_is_refused_at_opening(
 ) -> None:
     path = make_bundle(tmp_path / "b.realmnet", labels=labels, golden=False)
     with pytest.raises(IncompatibleError, match="5 labels"):
-        Predictor.open(path, engine=engine)
+        Predictor.open(path, engine=engine, trust=ANY_BUNDLE)
 
 
 def test_a_model_of_another_size_is_refused_at_opening(
@@ -195,7 +196,7 @@ def test_a_model_of_another_size_is_refused_at_opening(
 ) -> None:
     path = make_bundle(tmp_path / "b.realmnet", size=32, golden=False)
     with pytest.raises(IncompatibleError, match=r"\(1, 3, 32, 32\)"):
-        Predictor.open(path, engine=engine)
+        Predictor.open(path, engine=engine, trust=ANY_BUNDLE)
 
 
 def one_variant(engine: str, *, computed: str, requires: tuple[str, ...] = ()) -> Variant:
@@ -221,7 +222,7 @@ def test_an_int8_file_may_be_promised_in_fp32(
 ) -> None:
     variants = (one_variant(engine, computed="fp32"),)
     path = make_bundle(tmp_path / "b.realmnet", variants=variants, golden=False)
-    with Predictor.open(path) as predictor:
+    with Predictor.open(path, trust=ANY_BUNDLE) as predictor:
         assert predictor.predict(eye).precision == "fp32"
         assert predictor.facts.precision_from == "kernels"
 
@@ -235,20 +236,20 @@ def test_a_cpu_that_lacks_what_is_required_is_exit_6(make_bundle: Maker, tmp_pat
     path = make_bundle(tmp_path / "b.realmnet", variants=variants, golden=False)
     for wish in ({"variant": "the-one"}, {"engine": engine}, {}):
         with pytest.raises(IncompatibleError, match=absent) as caught:
-            Predictor.open(path, **wish)  # type: ignore[arg-type]
+            Predictor.open(path, **wish, trust=ANY_BUNDLE)  # type: ignore[arg-type]
         assert caught.value.exit_code == 6
 
 
 @pytest.mark.skipif("tensorrt" in installed_engines(), reason="a tensorrt library is installed")
 def test_engines_asked_for_and_absent(tiny_bundle: Path) -> None:
     with pytest.raises(BackendUnavailable) as caught:
-        Predictor.open(tiny_bundle, engine="tensorrt")
+        Predictor.open(tiny_bundle, engine="tensorrt", trust=ANY_BUNDLE)
     assert caught.value.exit_code == 3
 
 
 def test_no_threads_are_too_few(tiny_bundle: Path) -> None:
     with pytest.raises(UsageError, match="1 or more"):
-        Predictor.open(tiny_bundle, threads=0)
+        Predictor.open(tiny_bundle, threads=0, trust=ANY_BUNDLE)
 
 
 @pytest.mark.usefixtures("any_engine")
@@ -258,7 +259,9 @@ def test_engines_agree_on_every_decision(tiny_bundle: Path, eye: NDArray[np.uint
         pytest.skip("one engine installed; agreement needs two")
     answers = []
     for engine in engines:
-        with Predictor.open(tiny_bundle, variant=f"{engine}-fp32", threads=1) as predictor:
+        with Predictor.open(
+            tiny_bundle, variant=f"{engine}-fp32", threads=1, trust=ANY_BUNDLE
+        ) as predictor:
             answers.append(predictor.predict(eye))
     first, second = answers
     assert first.findings == second.findings

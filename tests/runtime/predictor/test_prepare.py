@@ -21,6 +21,7 @@ from realmnet_runtime.loading import key_of
 from realmnet_runtime.manifest import OperatingPoint, Variant
 from realmnet_runtime.prepare import prepare_bundle
 from realmnet_runtime.prepared import PreparedStore, user_cache
+from realmnet_runtime.trust import ANY_BUNDLE
 from realmnet_runtime.writer import write_bundle
 
 pytestmark = pytest.mark.skipif(
@@ -37,7 +38,7 @@ class Ir(Protocol):
 def cache(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Everything that can be prepared of the tiny bundle, with one thread."""
     folder = tmp_path_factory.mktemp("cache") / "realmnet" / "prepared"
-    with Bundle.open(tiny_bundle) as bundle:
+    with Bundle.open(tiny_bundle, trust=ANY_BUNDLE) as bundle:
         answers = list(prepare_bundle(bundle, folder, threads=1))
     assert {answer.variant: answer.state for answer in answers} == {
         "onnxruntime-int8": "skipped",
@@ -55,7 +56,9 @@ def own_cache(cache: Path, tmp_path: Path) -> Path:
 
 
 def open_fp32(bundle: Path, cache: Path, threads: int = 1) -> Predictor:
-    return Predictor.open(bundle, variant="openvino-fp32", threads=threads, cache=cache)
+    return Predictor.open(
+        bundle, variant="openvino-fp32", threads=threads, cache=cache, trust=ANY_BUNDLE
+    )
 
 
 def record_of(cache: Path, variant: str) -> Path:
@@ -78,7 +81,9 @@ def test_what_was_prepared_answers_as_what_is_compiled(
     for variant in ("openvino-int8", "openvino-fp32"):
         answers = []
         for folder, prepared in ((cache, True), (tmp_path / "nothing", False)):
-            with Predictor.open(tiny_bundle, variant=variant, threads=1, cache=folder) as predictor:
+            with Predictor.open(
+                tiny_bundle, variant=variant, threads=1, cache=folder, trust=ANY_BUNDLE
+            ) as predictor:
                 assert predictor.facts.prepared is prepared
                 assert predictor.loaded_how.startswith("prepared" if prepared else "compiled now")
                 answers.append(predictor.predict(eye).probabilities)
@@ -101,7 +106,7 @@ def test_another_bundle_is_compiled(
 
 
 def test_the_key_is_of_all_it_depends_on(tiny_bundle: Path) -> None:
-    with Bundle.open(tiny_bundle) as bundle:
+    with Bundle.open(tiny_bundle, trust=ANY_BUNDLE) as bundle:
         key = key_of(bundle, bundle.variant("openvino-fp32"), 1, load_preparer("openvino"))
     changes: dict[str, Any] = {
         "bundle_sha256": "f" * 64,
@@ -155,7 +160,7 @@ def test_a_spoilt_file_is_never_loaded_and_made_anew(
     with open_fp32(tiny_bundle, own_cache) as predictor:
         assert not predictor.facts.prepared
         assert "realmnet prepare" in predictor.loaded_how
-    with Bundle.open(tiny_bundle) as bundle:
+    with Bundle.open(tiny_bundle, trust=ANY_BUNDLE) as bundle:
         states = {a.variant: a for a in prepare_bundle(bundle, own_cache, threads=1)}
     assert states["openvino-int8"].state == "kept"
     assert states["openvino-fp32"].state == "prepared"
@@ -204,7 +209,7 @@ def test_a_folder_others_may_enter_is_not_used(tiny_bundle: Path, own_cache: Pat
     with open_fp32(tiny_bundle, own_cache) as predictor:
         assert not predictor.facts.prepared
         assert "chmod 700" in predictor.loaded_how
-    with Bundle.open(tiny_bundle) as bundle:
+    with Bundle.open(tiny_bundle, trust=ANY_BUNDLE) as bundle:
         key = key_of(bundle, bundle.variant("openvino-fp32"), 1, load_preparer("openvino"))
         facts = open_fp32(tiny_bundle, own_cache).facts
     with pytest.raises(IntegrityError, match="open to others"):
@@ -213,13 +218,16 @@ def test_a_folder_others_may_enter_is_not_used(tiny_bundle: Path, own_cache: Pat
 
 def test_a_file_in_the_folders_place_is_said(tiny_bundle: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
-    with Bundle.open(tiny_bundle) as bundle, pytest.raises(OutputError, match="file"):
+    with (
+        Bundle.open(tiny_bundle, trust=ANY_BUNDLE) as bundle,
+        pytest.raises(OutputError, match="file"),
+    ):
         list(prepare_bundle(bundle, tmp_path / "file", engine="openvino", threads=1))
 
 
 def test_keeping_leaves_one_compiled_form(tiny_bundle: Path, own_cache: Path) -> None:
     before = sorted(path.name for path in own_cache.iterdir())
-    with Bundle.open(tiny_bundle) as bundle:
+    with Bundle.open(tiny_bundle, trust=ANY_BUNDLE) as bundle:
         key = key_of(bundle, bundle.variant("openvino-fp32"), 1, load_preparer("openvino"))
     store = PreparedStore(own_cache)
     found = store.find(key)
@@ -238,7 +246,7 @@ def test_an_openvino_ir_is_prepared_and_read_from_verified_bytes(
     eye: NDArray[np.uint8],
 ) -> None:
     ir = tiny_irs["fp32"]
-    with Bundle.open(tiny_bundle) as source:
+    with Bundle.open(tiny_bundle, trust=ANY_BUNDLE) as source:
         said = source.manifest
     point: OperatingPoint = said.variants[0].operating_point
     path = write_bundle(
@@ -258,13 +266,13 @@ def test_an_openvino_ir_is_prepared_and_read_from_verified_bytes(
     with open_fp32(tiny_bundle, tmp_path / "none") as predictor:
         expected = predictor.predict(eye).probabilities
     cache = tmp_path / "cache"
-    with Bundle.open(path) as bundle:
+    with Bundle.open(path, trust=ANY_BUNDLE) as bundle:
         (answer,) = prepare_bundle(bundle, cache, threads=1)
     assert answer.state == "prepared"
     for folder in (tmp_path / "none", cache):
         with open_fp32(path, folder) as predictor:
             assert predictor.predict(eye).probabilities == pytest.approx(expected, abs=1e-5)
-    with Bundle.open(path) as bundle:
+    with Bundle.open(path, trust=ANY_BUNDLE) as bundle:
         flip_a_byte(path / "models" / "a.bin")
         with pytest.raises(IntegrityError, match=r"models/a\.bin"):
             Predictor.open(bundle, cache=tmp_path / "none")
@@ -272,7 +280,7 @@ def test_an_openvino_ir_is_prepared_and_read_from_verified_bytes(
 
 def test_an_engine_that_keeps_nothing_cannot_be_asked_to(tiny_bundle: Path, cache: Path) -> None:
     with (
-        Bundle.open(tiny_bundle) as bundle,
+        Bundle.open(tiny_bundle, trust=ANY_BUNDLE) as bundle,
         pytest.raises(UsageError, match="openvino can be prepared"),
     ):
         list(prepare_bundle(bundle, cache, engine="onnxruntime", threads=1))

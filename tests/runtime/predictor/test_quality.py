@@ -18,6 +18,7 @@ from realmnet_runtime.prediction import STAGES
 from realmnet_runtime.quality import DEFAULT_LIMITS, QualityGate, SiteFit
 from realmnet_runtime.quality.limits import ScoreMapTable
 from realmnet_runtime.quality.map_distance import map_distance, score_map_statistics
+from realmnet_runtime.trust import ANY_BUNDLE
 from realmnet_runtime.writer import copy_bundle_with_quality
 
 Image = NDArray[np.uint8]
@@ -35,7 +36,7 @@ def with_gate(tiny_bundle: Path, tmp_path: Path) -> Callable[..., Path]:
     """The tiny bundle with limits of its own."""
 
     def make(most_distance: float | None = None, **limits: float) -> Path:
-        with Bundle.open(tiny_bundle) as bundle:
+        with Bundle.open(tiny_bundle, trust=ANY_BUNDLE) as bundle:
             digest = bundle.digest
             variants = [variant.name for variant in bundle.manifest.variants]
             size = 9 * len(bundle.manifest.labels)
@@ -54,7 +55,7 @@ def with_gate(tiny_bundle: Path, tmp_path: Path) -> Callable[..., Path]:
 
 
 def test_a_gradable_picture_is_answered_and_says_so(tiny_bundle: Path, eye: Image) -> None:
-    with Predictor.open(tiny_bundle) as predictor:
+    with Predictor.open(tiny_bundle, trust=ANY_BUNDLE) as predictor:
         prediction = predictor.predict(eye)
     assert prediction.quality.gradable
     assert not prediction.withheld
@@ -68,7 +69,7 @@ def test_a_gradable_picture_is_answered_and_says_so(tiny_bundle: Path, eye: Imag
 def test_an_ungradable_picture_gets_reasons_and_nothing_else(
     tiny_bundle: Path, dark: Image
 ) -> None:
-    with Predictor.open(tiny_bundle) as predictor:
+    with Predictor.open(tiny_bundle, trust=ANY_BUNDLE) as predictor:
         prediction = predictor.predict(dark)
         labels = predictor.manifest.labels
     assert prediction.withheld
@@ -87,7 +88,7 @@ def test_an_ungradable_picture_gets_reasons_and_nothing_else(
 
 
 def test_it_is_answered_where_that_is_asked(tiny_bundle: Path, dark: Image) -> None:
-    with Predictor.open(tiny_bundle) as predictor:
+    with Predictor.open(tiny_bundle, trust=ANY_BUNDLE) as predictor:
         prediction = predictor.predict(dark, answer_ungradable=True)
         (again,) = predictor.predict_many([dark], answer_ungradable=True)
     assert not prediction.withheld
@@ -100,11 +101,11 @@ def test_it_is_answered_where_that_is_asked(tiny_bundle: Path, dark: Image) -> N
 def test_limits_of_the_bundle_take_the_place_of_the_default(
     with_gate: Callable[..., Path], dark: Image, eye: Image
 ) -> None:
-    with Predictor.open(with_gate(least_light=0.01)) as predictor:
+    with Predictor.open(with_gate(least_light=0.01), trust=ANY_BUNDLE) as predictor:
         loose = predictor.predict(dark)
     assert loose.quality.gradable
     assert loose.quality.limits_from == "bundle"
-    with Predictor.open(with_gate(least_light=0.9)) as predictor:
+    with Predictor.open(with_gate(least_light=0.9), trust=ANY_BUNDLE) as predictor:
         strict = predictor.predict(eye)
         # What is drawn need not be like what the site's camera takes.
         run_selftest(predictor).require_passed()
@@ -114,7 +115,7 @@ def test_limits_of_the_bundle_take_the_place_of_the_default(
 def test_maps_far_from_the_table_withhold_the_answer(
     with_gate: Callable[..., Path], eye: Image
 ) -> None:
-    with Predictor.open(with_gate(most_distance=1e-3)) as predictor:
+    with Predictor.open(with_gate(most_distance=1e-3), trust=ANY_BUNDLE) as predictor:
         far = predictor.predict(eye)
         asked = predictor.predict(eye, answer_ungradable=True)
         table = predictor.manifest.quality.score_maps[0]  # type: ignore[union-attr]
@@ -124,7 +125,7 @@ def test_maps_far_from_the_table_withhold_the_answer(
     expected = map_distance(table, score_map_statistics(asked.score_maps))
     assert asked.quality.measures["map_distance"] == expected
     assert asked.quality.not_measured == {}
-    with Predictor.open(with_gate(most_distance=1e6)) as predictor:
+    with Predictor.open(with_gate(most_distance=1e6), trust=ANY_BUNDLE) as predictor:
         near = predictor.predict(eye)
     assert near.quality.gradable
     assert near.probabilities == asked.probabilities
@@ -133,13 +134,13 @@ def test_maps_far_from_the_table_withhold_the_answer(
 def test_what_is_ungradable_without_the_network_says_why_it_was_not_asked(
     with_gate: Callable[..., Path], dark: Image
 ) -> None:
-    with Predictor.open(with_gate(most_distance=1e6)) as predictor:
+    with Predictor.open(with_gate(most_distance=1e6), trust=ANY_BUNDLE) as predictor:
         quality = predictor.predict(dark).quality
     assert "not asked" in quality.not_measured["map_distance"]
 
 
 def test_an_ungradable_picture_can_be_drawn(tiny_bundle: Path, dark: Image) -> None:
-    with Predictor.open(tiny_bundle) as predictor:
+    with Predictor.open(tiny_bundle, trust=ANY_BUNDLE) as predictor:
         withheld = predictor.predict(dark)
         asked = predictor.predict(dark, answer_ungradable=True)
     panels = [draw_overlay(dark, each)[:, 2 * dark.shape[1] :] for each in (withheld, asked)]

@@ -10,6 +10,7 @@ import pytest
 from realmnet_runtime import Bundle, IncompatibleError, IntegrityError, Predictor
 from realmnet_runtime.backends import installed_engines
 from realmnet_runtime.prepare import prepare_bundle
+from realmnet_runtime.trust import ANY_BUNDLE
 
 pytestmark = pytest.mark.skipif(
     "openvino" not in installed_engines(), reason="openvino is not installed"
@@ -20,13 +21,13 @@ VARIANT = "openvino-fp32"
 @pytest.fixture(scope="module")
 def cache(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("cache") / "prepared"
-    with Bundle.open(tiny_bundle) as bundle:
+    with Bundle.open(tiny_bundle, trust=ANY_BUNDLE) as bundle:
         list(prepare_bundle(bundle, folder, engine="openvino", threads=1))
     return folder
 
 
 def opened(bundle: Path, cache: Path, **options: object) -> Predictor:
-    wishes = {"variant": VARIANT, "threads": 1, **options}
+    wishes = {"variant": VARIANT, "threads": 1, "trust": ANY_BUNDLE, **options}
     return Predictor.open(bundle, cache=cache, require_prepared=True, **wishes)  # type: ignore[arg-type]
 
 
@@ -35,7 +36,9 @@ def test_what_was_prepared_is_loaded(tiny_bundle: Path, cache: Path, eye_png: by
         assert predictor.facts.prepared
         assert "as required" in predictor.loaded_how
         found = predictor.predict(eye_png)
-    with Predictor.open(tiny_bundle, variant=VARIANT, threads=1, cache=cache / "none") as plain:
+    with Predictor.open(
+        tiny_bundle, variant=VARIANT, threads=1, cache=cache / "none", trust=ANY_BUNDLE
+    ) as plain:
         assert plain.predict(eye_png).findings == found.findings
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from realmnet_runtime import GateFailed, Predictor, run_selftest
 from realmnet_runtime.backends import installed_engines
+from realmnet_runtime.trust import ANY_BUNDLE
 
 
 class Maker(Protocol):
@@ -19,13 +20,13 @@ pytestmark = pytest.mark.skipif(not installed_engines(), reason="no engine insta
 
 
 def test_a_sound_bundle_passes_at_every_stage(tiny_bundle: Path) -> None:
-    with Predictor.open(tiny_bundle) as predictor:
+    with Predictor.open(tiny_bundle, trust=ANY_BUNDLE) as predictor:
         names = [each.name for each in predictor.manifest.variants]
     tried = 0
     for name in names:
         if name.partition("-")[0] not in installed_engines():
             continue
-        with Predictor.open(tiny_bundle, variant=name) as predictor:
+        with Predictor.open(tiny_bundle, variant=name, trust=ANY_BUNDLE) as predictor:
             report = run_selftest(predictor)
         report.require_passed()
         assert report.variant == name
@@ -49,7 +50,7 @@ def test_the_stage_that_deviates_is_named(
     liberty: dict[str, object], stage: str, make_bundle: Maker, tmp_path: Path
 ) -> None:
     path = make_bundle(tmp_path / "b.realmnet", **liberty)
-    with Predictor.open(path) as predictor:
+    with Predictor.open(path, trust=ANY_BUNDLE) as predictor:
         report = run_selftest(predictor)
     assert any(stage in line for line in report.failures)
     with pytest.raises(GateFailed, match=stage) as caught:
@@ -61,5 +62,8 @@ def test_a_bundle_without_golden_cases_vouches_for_nothing(
     make_bundle: Maker, tmp_path: Path
 ) -> None:
     path = make_bundle(tmp_path / "b.realmnet", golden=False)
-    with Predictor.open(path) as predictor, pytest.raises(GateFailed, match="no golden cases"):
+    with (
+        Predictor.open(path, trust=ANY_BUNDLE) as predictor,
+        pytest.raises(GateFailed, match="no golden cases"),
+    ):
         run_selftest(predictor)

@@ -21,6 +21,7 @@ from realmnet_runtime import SlotStore
 from realmnet_runtime.cli import main
 from realmnet_runtime.errors import OutputError
 from realmnet_runtime.locks import exclusive
+from realmnet_runtime.trust import ANY_BUNDLE
 
 Release = Callable[..., Path]
 
@@ -41,7 +42,8 @@ def processes() -> BaseContext:
 
 
 def words(command: str, store: SlotStore, *bundle: Path) -> list[str]:
-    return ["slot", command, *map(str, bundle), "--store", str(store.folder), "--json"]
+    place = ["--store", str(store.folder), "--allow-unsigned"]
+    return ["slot", command, *map(str, bundle), *place, "--json"]
 
 
 def run_to_its_end(context: BaseContext, command: list[str]) -> float:
@@ -60,7 +62,7 @@ def roles(store: SlotStore) -> dict[str, str]:
 def test_killed_at_any_moment_the_old_or_the_new_slot_answers(
     processes: BaseContext, release: Release, tmp_path: Path
 ) -> None:
-    store = SlotStore(tmp_path / "store", wait_s=0)
+    store = SlotStore(tmp_path / "store", wait_s=0, trust=ANY_BUNDLE)
     random_moment = random.Random(KILLS)  # noqa: S311
     longest = {}
     release("1"), release("2")
@@ -108,7 +110,7 @@ def two_workers(processes: BaseContext) -> Iterator[ProcessPoolExecutor]:
 def test_two_commands_at_once_follow_each_other(
     two_workers: ProcessPoolExecutor, release: Release, tmp_path: Path
 ) -> None:
-    store = SlotStore(tmp_path / "store")
+    store = SlotStore(tmp_path / "store", trust=ANY_BUNDLE)
     for one, other in (("1", "2"), ("3", "4")):
         installs = [
             two_workers.submit(main, words("install", store, release(version)))
@@ -128,7 +130,7 @@ def test_two_commands_at_once_follow_each_other(
 def test_a_store_that_another_command_holds_is_left_as_it_is(
     release: Release, tmp_path: Path
 ) -> None:
-    store = SlotStore(tmp_path / "store", wait_s=0)
+    store = SlotStore(tmp_path / "store", wait_s=0, trust=ANY_BUNDLE)
     store.install(release("1"))
     store.activate()
     with exclusive(store.folder / "lock", wait_s=0):

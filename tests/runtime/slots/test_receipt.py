@@ -28,13 +28,14 @@ from realmnet_runtime.files import sha256_of
 from realmnet_runtime.prepare import prepare_bundle
 from realmnet_runtime.receipt import prove, read_receipt, write_receipt
 from realmnet_runtime.slots import RunOptions
+from realmnet_runtime.trust import ANY_BUNDLE
 
 Release = Callable[..., Path]
 
 
 @pytest.fixture(scope="module")
 def proven(release: Release) -> tuple[Receipt, Conditions]:
-    with Predictor.open(release("1"), threads=1) as predictor:
+    with Predictor.open(release("1"), threads=1, trust=ANY_BUNDLE) as predictor:
         return prove(predictor), Conditions.of(predictor)
 
 
@@ -48,7 +49,7 @@ def test_it_says_what_ran_and_survives_its_file(
     write_receipt(tmp_path / "r.json", receipt)
     assert read_receipt(tmp_path / "r.json") == receipt
     said = json.loads((tmp_path / "r.json").read_bytes())
-    with Bundle.open(release("1")) as bundle:
+    with Bundle.open(release("1"), trust=ANY_BUNDLE) as bundle:
         assert said["conditions"]["bundle_sha256"] == bundle.digest
     assert said["conditions"]["engine"]["precision"] == "fp32"
     assert said["conditions"]["engine"]["threads"] == 1
@@ -129,7 +130,7 @@ def test_changes_are_named_in_words(proven: tuple[Receipt, Conditions]) -> None:
 
 
 def test_a_failed_test_has_a_receipt_too(release: Release) -> None:
-    with Predictor.open(release("1", failing=True), threads=1) as predictor:
+    with Predictor.open(release("1", failing=True), threads=1, trust=ANY_BUNDLE) as predictor:
         receipt, now = prove(predictor), Conditions.of(predictor)
     assert not receipt.passed
     assert not receipt.decisions_unchanged
@@ -173,9 +174,9 @@ def test_it_holds_the_digest_of_the_compiled_form(tiny_bundle: Path, tmp_path: P
     if "openvino" not in installed_engines():
         pytest.skip("openvino is not installed")
     cache = tmp_path / "cache"
-    with Bundle.open(tiny_bundle) as bundle:
+    with Bundle.open(tiny_bundle, trust=ANY_BUNDLE) as bundle:
         list(prepare_bundle(bundle, cache, engine="openvino", threads=1))
-    store = SlotStore(tmp_path / "store")
+    store = SlotStore(tmp_path / "store", trust=ANY_BUNDLE)
     store.install(tiny_bundle)
     options = RunOptions(variant="openvino-fp32", threads=1, cache=cache)
     receipt = store.activate(options).receipt

@@ -33,6 +33,7 @@ from realmnet_runtime.errors import (
 from realmnet_runtime.files import is_temporary
 from realmnet_runtime.receipt import read_receipt, write_receipt
 from realmnet_runtime.slots import RunOptions
+from realmnet_runtime.trust import ANY_BUNDLE
 from realmnet_runtime.writer import copy_bundle
 
 Release = Callable[..., Path]
@@ -63,7 +64,7 @@ def test_the_way_of_a_bundle_from_install_to_rollback(
     assert proven.slot == first
     assert proven.receipt.passed
     assert roles(store) == {"active": "1.2"}
-    with store.open() as predictor, Predictor.open(release("1.2")) as direct:
+    with store.open() as predictor, Predictor.open(release("1.2"), trust=ANY_BUNDLE) as direct:
         assert predictor.bundle.digest == first.bundle_sha256 == direct.bundle.digest
         assert predictor.predict(eye).probabilities == direct.predict(eye).probabilities
 
@@ -107,7 +108,7 @@ def test_versions_below_the_highest_ever_active_are_refused(
 
 def test_a_version_that_cannot_be_compared_makes_no_store(release: Release, tmp_path: Path) -> None:
     with pytest.raises(IncompatibleError, match="cannot be compared"):
-        SlotStore(tmp_path / "store").install(release("newest"))
+        SlotStore(tmp_path / "store", trust=ANY_BUNDLE).install(release("newest"))
     assert not (tmp_path / "store").exists()
 
 
@@ -196,7 +197,7 @@ def test_what_only_the_loaded_engine_tells_is_compared_too(store_of: MakeStore) 
 def test_a_slot_runs_as_it_was_tested(tiny_bundle: Path, tmp_path: Path) -> None:
     if "onnxruntime" not in installed_engines():
         pytest.skip("onnxruntime is not installed")
-    store = SlotStore(tmp_path / "store")
+    store = SlotStore(tmp_path / "store", trust=ANY_BUNDLE)
     store.install(tiny_bundle)
     store.activate(RunOptions(variant="onnxruntime-fp32", threads=2))
     with store.open() as predictor:
@@ -212,7 +213,7 @@ def test_a_slot_runs_as_it_was_tested(tiny_bundle: Path, tmp_path: Path) -> None
 def test_directories_and_zips_are_one_bundle(release: Release, store_of: MakeStore) -> None:
     store = store_of()
     directory = store.folder.parent / "directory"
-    with realmnet_runtime.Bundle.open(release("1")) as bundle:
+    with realmnet_runtime.Bundle.open(release("1"), trust=ANY_BUNDLE) as bundle:
         copy_bundle(bundle, directory)
     assert store.install(directory) == store.install(release("1"))
     store.activate()
@@ -351,13 +352,13 @@ def test_other_folders_are_no_stores(release: Release, tmp_path: Path) -> None:
     (tmp_path / "letters" / "a.txt").write_text("a")
     (tmp_path / "file").write_text("a")
     with pytest.raises(UsageError, match="no slot store and not empty"):
-        SlotStore(tmp_path / "letters").install(release("1"))
+        SlotStore(tmp_path / "letters", trust=ANY_BUNDLE).install(release("1"))
     assert [path.name for path in (tmp_path / "letters").iterdir()] == ["a.txt"]
     with pytest.raises(OutputError, match="no directory"):
-        SlotStore(tmp_path / "file").install(release("1"))
+        SlotStore(tmp_path / "file", trust=ANY_BUNDLE).install(release("1"))
     for command in ("activate", "rollback", "prove", "active", "open", "states"):
         with pytest.raises(MissingPath, match="slot install"):
-            getattr(SlotStore(tmp_path / "absent"), command)()
+            getattr(SlotStore(tmp_path / "absent", trust=ANY_BUNDLE), command)()
     assert not (tmp_path / "absent").exists()
 
 
@@ -453,7 +454,7 @@ def test_a_full_disk_leaves_the_slot_that_answers(
     command = steps[done]
 
     def a_store(where: str) -> SlotStore:
-        store = SlotStore(tmp_path / where)
+        store = SlotStore(tmp_path / where, trust=ANY_BUNDLE)
         for step in steps[:done]:
             step(store)
         return store

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from realmnet_runtime import Predictor
 from realmnet_runtime.backends import AUTO_ORDER, installed_engines
+from realmnet_runtime.trust import ANY_BUNDLE
 from realmnet_runtime.watching import (
     Archive,
     Arrivals,
@@ -50,7 +51,9 @@ def an_engine() -> str:
 
 @pytest.fixture(scope="package")
 def predictor(tiny_bundle: Path, an_engine: str) -> Iterator[Predictor]:
-    with Predictor.open(tiny_bundle, variant=f"{an_engine}-fp32", threads=1) as opened:
+    with Predictor.open(
+        tiny_bundle, variant=f"{an_engine}-fp32", threads=1, trust=ANY_BUNDLE
+    ) as opened:
         yield opened
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from realmnet_runtime import OutputError, Predictor, UnreadableImage, UsageError
+from realmnet_runtime.trust import ANY_BUNDLE
 from realmnet_runtime.watching import Archive, ResultFolder, WatchSettings
 
 from .conftest import Place, sha256
@@ -126,7 +127,9 @@ def test_another_variant_answers_anew_only_where_it_is_told(
 ) -> None:
     place.put("a.png", pictures[0])
     place.watch()
-    with Predictor.open(tiny_bundle, variant=f"{an_engine}-int8", threads=1) as other:
+    with Predictor.open(
+        tiny_bundle, variant=f"{an_engine}-int8", threads=1, trust=ANY_BUNDLE
+    ) as other:
         place.predictor = other
         (kept,) = place.watch()
         assert (kept.state, kept.note) == ("known", "by another bundle or variant")
