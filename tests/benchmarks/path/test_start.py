@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import pytest
 
 from realmnet_benchmarks.path.start import (
-    StartPlan,
     Started,
+    StartPlan,
     figures,
     start_process,
     take_turns,

@@ -143,6 +143,16 @@ def test_the_answer_scales_with_the_picture(draw: Draw, measure: Draw, times: fl
 
 
 @pytest.mark.parametrize("seed", range(4))
+def test_a_decode_at_half_the_size_gives_the_same_box(draw: Draw, seed: int) -> None:
+    # 1,952 and 976 pixels are 5 and 2 times the side that is looked at: not the same squares,
+    # unless both are reduced by powers of two.
+    whole = np.asarray(cv2.resize(draw(seed).image, (1952, 1536)), np.uint8)
+    half = np.asarray(cv2.resize(whole, (976, 768), interpolation=cv2.INTER_AREA), np.uint8)
+    moved = np.subtract(find_field_of_view(whole).box, np.multiply(find_field_of_view(half).box, 2))
+    assert np.abs(moved).max() <= 1
+
+
+@pytest.mark.parametrize("seed", range(4))
 def test_cutting_to_the_box_and_looking_again_moves_no_side(draw: Draw, seed: int) -> None:
     image = draw(seed).image
     x0, y0, x1, y1 = find_field_of_view(image).box
