@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -111,9 +110,9 @@ def peak_megabytes(pid: int) -> float | None:
         lines = status.read_text(encoding="ascii", errors="replace").splitlines()
         peak = next((line.split()[1] for line in lines if line.startswith("VmHWM:")), None)
         return None if peak is None else int(peak) * 1024 / 1e6
-    if os.name == "nt":
-        return float(psutil.Process(pid).memory_info().peak_wset) / 1e6
-    return None
+    # Windows alone has this field.
+    peak_bytes = getattr(psutil.Process(pid).memory_info(), "peak_wset", None)
+    return None if peak_bytes is None else float(peak_bytes) / 1e6
 
 
 def take_turns(

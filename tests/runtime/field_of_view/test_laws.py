@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import settings as within
 from hypothesis import strategies as st
 
+from realmnet_runtime._surround import reduce
 from realmnet_runtime.field_of_view import find_field_of_view
 
 Draw = Callable[..., Any]
@@ -142,14 +143,22 @@ def test_the_answer_scales_with_the_picture(draw: Draw, measure: Draw, times: fl
     assert found.furthest_side <= 0.015
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_a_decode_at_half_the_size_gives_the_same_box(draw: Draw, seed: int) -> None:
-    # 1,952 and 976 pixels are 5 and 2 times the side that is looked at: not the same squares,
-    # unless both are reduced by powers of two.
-    whole = np.asarray(cv2.resize(draw(seed).image, (1952, 1536)), np.uint8)
-    half = np.asarray(cv2.resize(whole, (976, 768), interpolation=cv2.INTER_AREA), np.uint8)
-    moved = np.subtract(find_field_of_view(whole).box, np.multiply(find_field_of_view(half).box, 2))
-    assert np.abs(moved).max() <= 1
+@pytest.mark.parametrize("scale", [2, 4, 8])
+@pytest.mark.parametrize("width", [3072, 3904, 4096])
+def test_a_scaled_decode_is_looked_at_in_the_same_squares(
+    draw: Draw, width: int, scale: int
+) -> None:
+    # 3,904 and 976 pixels are 10 and 2 times the side that is looked at: other squares, unless
+    # both are reduced by powers of two.
+    height = width * 3 // 4
+    whole = np.asarray(cv2.resize(draw(1).image, (width, height)), np.uint8)
+    size = (width // scale, height // scale)
+    part = np.asarray(cv2.resize(whole, size, interpolation=cv2.INTER_AREA), np.uint8)
+    expected, found = reduce(whole), reduce(part)
+    assert found.factor * scale == expected.factor
+    assert found.picture.shape == expected.picture.shape
+    # What is averaged in two steps is rounded once more.
+    assert int(cv2.absdiff(found.picture, expected.picture).max()) <= 2
 
 
 @pytest.mark.parametrize("seed", range(4))
