@@ -264,8 +264,11 @@ struct WorkingCopy {
     int width, height;
 };
 
+// The largest power of two that leaves the longer side at least working_long_side.
 inline int whole_factor(int height, int width) {
-    return std::max(1, std::max(height, width) / working_long_side);
+    int factor = 1;
+    while (std::max(height, width) / (2 * factor) >= working_long_side) factor *= 2;
+    return factor;
 }
 
 inline Plane brightest_channel(const Plane& picture) {

@@ -130,7 +130,12 @@ def lit_part(image: NDArray[np.uint8]) -> tuple[WorkingCopy, NDArray[np.float32]
 
 
 def _whole_factor(height: int, width: int) -> int:
-    return max(1, max(height, width) // _WORKING_LONG_SIDE)
+    """The largest power of two that leaves the longer side at least `_WORKING_LONG_SIDE`.
+
+    JPEGs are decoded at halves, quarters and eighths: with powers of two each of these decodes is
+    averaged over the same squares as the whole picture, and so gives the same box.
+    """
+    return 1 << (max(1, max(height, width) // _WORKING_LONG_SIDE).bit_length() - 1)
 
 
 def surround_threshold(luminance: NDArray[np.uint8]) -> float:

@@ -8,12 +8,13 @@ number of threads, and its digest is the record's. Anything else is refused and 
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, BinaryIO, Final
 
 import msgspec
 
@@ -86,8 +87,10 @@ class PreparedStore:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def find(self, key: PreparedKey) -> tuple[PreparedRecord, bytes] | None:
+    def find(self, key: PreparedKey) -> tuple[PreparedRecord, bytearray] | None:
         """The record and the compiled form of a key, verified; None where nothing was prepared.
+
+        The form can be written to, so that an engine may use it where it lies.
 
         Raises:
             IntegrityError: there is something that must not be loaded.
@@ -100,7 +103,8 @@ class PreparedStore:
         if record.key != key:
             raise IntegrityError(f"'{place}' was prepared for something else; {_CURE}")
         compiled = _read_own(self._blob(key, record.sha256), record.size)
-        if len(compiled) != record.size or sha256_of(compiled) != record.sha256:
+        digest = hashlib.sha256(compiled).hexdigest()
+        if len(compiled) != record.size or digest != record.sha256:
             raise IntegrityError(
                 f"'{self._blob(key, record.sha256)}' is not what was prepared; {_CURE}"
             )
@@ -182,12 +186,14 @@ def user_cache(environment: Mapping[str, str] | None = None) -> Path:
 
 def _decode_record(place: Path) -> PreparedRecord:
     try:
-        return decode_json(_read_own(place, LARGEST_RECORD_BYTES), PreparedRecord, f"'{place}'")
+        return decode_json(
+            bytes(_read_own(place, LARGEST_RECORD_BYTES)), PreparedRecord, f"'{place}'"
+        )
     except ConfigurationError as error:
         raise IntegrityError(f"{error}; {_CURE}") from error
 
 
-def _read_own(path: Path, most: int) -> bytes:
+def _read_own(path: Path, most: int) -> bytearray:
     """Bytes of this user's own plain file, links not followed, one more than `most` at most."""
     flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
     try:
@@ -201,4 +207,15 @@ def _read_own(path: Path, most: int) -> bytes:
         )
         if not stat.S_ISREG(state.st_mode) or not own:
             raise IntegrityError(f"'{path}' is not this user's own file; {_CURE}")
-        return file.read(most + 1)
+        # What the file holds, not what a record claims, is made room for.
+        return _read(file, min(most, state.st_size) + 1)
+
+
+def _read(file: BinaryIO, most: int) -> bytearray:
+    content = bytearray(most)
+    with memoryview(content) as view:
+        size = 0
+        while size < most and (read := file.readinto(view[size:])):  # type: ignore[attr-defined]
+            size += read
+    del content[size:]
+    return content

@@ -204,7 +204,7 @@ def open_backend(
 
 
 def restore_backend(
-    name: str, compiled: bytes, request: EngineRequest, oldest_engine: str
+    name: str, compiled: bytes | bytearray, request: EngineRequest, oldest_engine: str
 ) -> Backend:
     """Load what an engine compiled before, and read back how it will run.
 

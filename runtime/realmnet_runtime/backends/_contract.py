@@ -120,10 +120,11 @@ class Preparer(Protocol):
         """
         ...
 
-    def restore(self, compiled: bytes, request: EngineRequest) -> Backend:
+    def restore(self, compiled: bytes | bytearray, request: EngineRequest) -> Backend:
         """Load a compiled form of the same engine, device and request.
 
-        The engine executes what it is given: only verified bytes may come here.
+        The engine executes what it is given: only verified bytes may come here. A `bytearray` may
+        become the engine's own: nobody else may change it afterwards.
 
         Raises:
             IncompatibleError: the engine refuses it, or would run it otherwise than requested.

@@ -138,6 +138,9 @@ def _open_session(
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
     options.log_severity_level = _ERRORS_ONLY
+    # A pattern learnt from the first run has the next ones take a block of their own beside what
+    # the first left: 60 MB more for the 21M, and no faster.
+    options.enable_mem_pattern = False
     # Threads that spin between pictures take the cores from the camera's own software.
     options.add_session_config_entry(_SPINNING, "0")
     options.add_session_config_entry(_UNFUSED, "1" if request.precision == "fp32" else "0")

@@ -111,17 +111,38 @@ class OpenVinoBackend:
 class RestoredOpenVinoBackend(OpenVinoBackend):
     """What `OpenVinoBackend.compiled` gave, without compiling it again."""
 
-    def __init__(self, compiled: bytes, request: EngineRequest) -> None:
-        # The compiled form carries none of the options: without them the plugin would choose
-        # bfloat16, pinned threads and as many as there are cores.
+    def __init__(self, compiled: bytes | bytearray, request: EngineRequest) -> None:
+        # What can be written to is shared with the plugin, which reads the weights where they lie:
+        # otherwise a process needs the memory of the compiled form twice.
+        shared = bytearray(compiled) if isinstance(compiled, bytes) else compiled
         try:
-            model = openvino.Core().import_model(compiled, _DEVICE, _options(request))
-        except RuntimeError as error:
+            model = _imported(shared, request)
+        except (RuntimeError, ValueError) as error:
             raise IncompatibleError(
                 f"openvino {_version()} refuses what was prepared: {_last_line(error)}; run "
                 f"`realmnet prepare` again"
             ) from error
         self._use(model, request, prepared=True)
+        # The plugin does not keep it, and must not outlive it.
+        self._shared: bytearray | None = shared
+
+    def close(self) -> None:
+        """Free the model; closing twice does nothing."""
+        super().close()
+        self._shared = None
+
+
+def _imported(compiled: bytearray, request: EngineRequest) -> openvino.CompiledModel:
+    # The compiled form carries none of the options: without them the plugin would choose
+    # bfloat16, pinned threads and as many as there are cores.
+    options = _options(request)
+    core = openvino.Core()
+    tensor = openvino.Tensor(np.frombuffer(compiled, np.uint8), shared_memory=True)
+    try:
+        return core.import_model(tensor, _DEVICE, options)
+    except TypeError:
+        # Older releases take bytes alone, and copy what they need of them.
+        return core.import_model(bytes(compiled), _DEVICE, options)
 
 
 class OpenVinoPreparer:
@@ -138,7 +159,7 @@ class OpenVinoPreparer:
         backend = OpenVinoBackend(model, request, weights)
         return backend, backend.compiled()
 
-    def restore(self, compiled: bytes, request: EngineRequest) -> Backend:
+    def restore(self, compiled: bytes | bytearray, request: EngineRequest) -> Backend:
         """See `Preparer.restore`."""
         return RestoredOpenVinoBackend(compiled, request)
 

@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import settings as within
 from hypothesis import strategies as st
 
+from realmnet_runtime._surround import reduce
 from realmnet_runtime.field_of_view import find_field_of_view
 
 Draw = Callable[..., Any]
@@ -140,6 +141,24 @@ def test_the_answer_scales_with_the_picture(draw: Draw, measure: Draw, times: fl
     found = measure(find_field_of_view(scaled), expected.mask, expected.box)
     assert found.mask_iou >= 0.97
     assert found.furthest_side <= 0.015
+
+
+@pytest.mark.parametrize("scale", [2, 4, 8])
+@pytest.mark.parametrize("width", [3072, 3904, 4096])
+def test_a_scaled_decode_is_looked_at_in_the_same_squares(
+    draw: Draw, width: int, scale: int
+) -> None:
+    # 3,904 and 976 pixels are 10 and 2 times the side that is looked at: other squares, unless
+    # both are reduced by powers of two.
+    height = width * 3 // 4
+    whole = np.asarray(cv2.resize(draw(1).image, (width, height)), np.uint8)
+    size = (width // scale, height // scale)
+    part = np.asarray(cv2.resize(whole, size, interpolation=cv2.INTER_AREA), np.uint8)
+    expected, found = reduce(whole), reduce(part)
+    assert found.factor * scale == expected.factor
+    assert found.picture.shape == expected.picture.shape
+    # What is averaged in two steps is rounded once more.
+    assert int(cv2.absdiff(found.picture, expected.picture).max()) <= 2
 
 
 @pytest.mark.parametrize("seed", range(4))
