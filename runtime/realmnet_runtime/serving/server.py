@@ -108,7 +108,7 @@ class _Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
-        before: dict[int, Any] = {}
+        before: dict[signal.Signals, Any] = {}
         for number in _ENDING:
             # Whoever started us may have said to ignore one; and only a main thread is asked.
             if signal.getsignal(number) is not signal.SIG_IGN:

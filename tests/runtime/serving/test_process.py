@@ -138,9 +138,9 @@ def in_hand(port: int) -> int:
         connection.close()
 
 
-def one_line(*words: str | Path) -> tuple[int, str]:
+def one_line(*words: str | Path, before: str = "") -> tuple[int, str]:
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, "serve", *map(str, words)],
+        [sys.executable, "-c", before + PROGRAM, "serve", *map(str, words)],
         capture_output=True,
         text=True,
         timeout=LONG,
@@ -158,3 +158,12 @@ def test_a_port_in_use_is_2_and_one_line() -> None:
     assert code == 2
     assert f"port {port}" in line
     assert "--port" in line
+
+
+@pytest.mark.parametrize("absent", ["fastapi", "python_multipart"])
+def test_without_its_extra_it_says_which_install(absent: str) -> None:
+    pytest.importorskip("typer", reason="the command needs the extra 'cli'")
+    code, line = one_line(before=f"import sys\nsys.modules[{absent!r}] = None\n")
+    assert code == 2
+    assert f"needs {absent}" in line
+    assert "pip install 'realmnet-runtime[cli,serve]'" in line
