@@ -80,12 +80,24 @@ def draw_heat(
     if picture.shape[:2] != heat.shape:
         raise UsageError(f"heat of {heat.shape} pixels on a picture of {picture.shape[:2]}")
     drawn = _blended(picture, heat, opacities)
-    outlines, _ = cv2.findContours(
-        (heat >= _CONTOUR).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE
-    )
-    line = max(1, round(picture.shape[0] / 500))
-    cv2.drawContours(drawn, outlines, -1, BOX, line, cv2.LINE_AA)
+    _draw_contour(drawn, heat, BOX)
     return drawn
+
+
+def heat_layer(heat: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Evidence alone, to be laid over a picture elsewhere, a browser's for example.
+
+    Args:
+        heat: (H, W) float32, 0..1; what exceeds that is cut off.
+
+    Returns:
+        (H, W, 4) uint8 RGBA, not premultiplied: over a picture what `draw_heat` makes of it, to a
+        grey level.
+    """
+    table = np.column_stack([_COLOURS, np.round(_OPACITIES * 255.0)]).astype(np.uint8)
+    layer: NDArray[np.uint8] = table[_levels(heat)]
+    _draw_contour(layer, heat, (*BOX, 255))
+    return layer
 
 
 def draw_heat_map(
@@ -138,6 +150,21 @@ def draw_heat_map(
     )
 
 
+def _draw_contour(
+    picture: NDArray[np.uint8], heat: NDArray[np.float32], colour: tuple[int, ...]
+) -> None:
+    outlines, _ = cv2.findContours(
+        (heat >= _CONTOUR).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE
+    )
+    line = max(1, round(picture.shape[0] / 500))
+    cv2.drawContours(picture, outlines, -1, colour, line, cv2.LINE_AA)
+
+
+def _levels(heat: NDArray[np.float32]) -> NDArray[np.uint8]:
+    # over- and undershoots would wrap around as bytes
+    return np.round(np.clip(heat, 0.0, 1.0) * 255.0).astype(np.uint8)
+
+
 def _blended(
     picture: Picture, heat: NDArray[np.float32], opacities: NDArray[np.float32] = _OPACITIES
 ) -> Picture:
@@ -145,8 +172,7 @@ def _blended(
     # in bands: over 12 megapixels the arrays between would take 300 MB
     for start in range(0, len(picture), _BAND_ROWS):
         rows = slice(start, start + _BAND_ROWS)
-        # over- and undershoots would wrap around as bytes
-        levels = np.round(np.clip(heat[rows], 0.0, 1.0) * 255.0).astype(np.uint8)
+        levels = _levels(heat[rows])
         opacity = opacities[levels]
         drawn[rows] = cv2.blendLinear(picture[rows], _COLOURS[levels], 1.0 - opacity, opacity)
     return drawn

@@ -42,6 +42,11 @@ VERBS: Final[dict[str, Verb]] = {
         "answer the pictures a device writes into a folder, each once",
         _CLI,
     ),
+    "serve": Verb(
+        "realmnet_runtime.cli.serve:serve",
+        "answer pictures sent by HTTP on this machine, with a page for a person",
+        "realmnet-runtime[cli,serve]",
+    ),
     "selftest": Verb(
         "realmnet_runtime.cli.selftest:selftest",
         "run the bundle's golden cases on this machine",
