@@ -105,7 +105,7 @@ def grouped(command: Callable[..., Result]) -> Callable[..., Result]:
         command: function of a verb.
     """
     hints = get_type_hints(command, include_extras=True)
-    groups = {name: kind for name, kind in hints.items() if is_dataclass(kind)}
+    groups: dict[str, type[Any]] = {name: hint for name, hint in hints.items() if _is_group(hint)}
 
     @functools.wraps(command)
     def run(**words: Any) -> Result:  # noqa: ANN401 - whatever the options hold
@@ -124,6 +124,10 @@ def grouped(command: Callable[..., Result]) -> Callable[..., Result]:
     run.__annotations__ = {each.name: each.annotation for each in shown}
     run.__signature__ = inspect.Signature(shown)  # type: ignore[attr-defined]
     return run
+
+
+def _is_group(hint: object) -> bool:
+    return is_dataclass(hint)
 
 
 def _as_parameters(group: type[Any]) -> Iterator[inspect.Parameter]:
