@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-import tempfile
 from pathlib import Path
 from typing import Annotated
 
@@ -11,23 +10,20 @@ import msgspec
 import typer
 
 from realmnet_benchmarks.accuracy_tables import align
-from realmnet_benchmarks.records import read_psmm
-from realmnet_compression.export_onnx import export_onnx, read_onnx
-from realmnet_compression.graphs.half import write_half
-from realmnet_compression.quantisation.calibration import require_development
+from realmnet_compression.build_openvino import OpenVinoReport
+from realmnet_compression.export_onnx import require_same_model
+from realmnet_compression.exporting import Int8Options, write_onnx, write_openvino
 from realmnet_compression.quantisation.quantise import QuantiseReport
 from realmnet_compression.quantisation.quantise import quantise as quantise_file
+from realmnet_compression.quantisation.quantiser_pictures import quantiser_table
 from realmnet_compression.recipe import RECIPES, load_recipe
 from realmnet_compression.releasing.release import (
     ReleaseReport,
     find_checkpoint,
-    quantiser_pictures,
 )
 from realmnet_compression.releasing.release import release as release_bundle
 from realmnet_runtime.cli.outputs import require_writable_file
-from realmnet_runtime.errors import ConfigurationError
 from realmnet_training.checkpoint import load_checkpoint
-from realmnet_training.pictures.prepared import prepare_split
 
 CheckpointOption = Annotated[Path, typer.Option(help="Folder or file of `realmnet train`.")]
 DataOption = Annotated[Path, typer.Option(help="Data set in the released PSMM layout.")]
@@ -40,30 +36,64 @@ RecipeOption = Annotated[
 ]
 
 
+class FileFormat(enum.StrEnum):
+    """What an exported file is."""
+
+    ONNX = "onnx"
+    OPENVINO = "openvino"
+
+
 class FilePrecision(enum.StrEnum):
-    """In which floating point an exported file stores its weights."""
+    """How an exported file stores its weights."""
 
     FP32 = "fp32"
     FP16 = "fp16"
+    INT8 = "int8"
 
 
 def export(
-    checkpoint: Annotated[Path, typer.Argument(help="Folder or file of `realmnet train`.")],
+    source: Annotated[
+        Path,
+        typer.Argument(
+            metavar="CHECKPOINT",
+            help="Folder or file of `realmnet train`; for an IR also a file of this command.",
+        ),
+    ],
     *,
-    out: Annotated[Path, typer.Option("--out", "-o", help="ONNX file to write.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="File to write, *.onnx or *.xml.")],
+    file_format: Annotated[
+        FileFormat, typer.Option("--format", help="openvino writes an IR, two files.")
+    ] = FileFormat.ONNX,
     precision: Annotated[
-        FilePrecision, typer.Option(help="fp16 keeps norms, softmax and the head in FP32.")
+        FilePrecision,
+        typer.Option(help="fp16 (onnx) keeps norms, softmax and head in FP32; int8 (openvino)."),
     ] = FilePrecision.FP32,
+    data: Annotated[
+        Path | None, typer.Option(help="Data set INT8 is calibrated and checked on.")
+    ] = None,
+    split: Annotated[
+        str | None, typer.Option(help="Development table of it; the recipe's by default.")
+    ] = None,
+    recipe: Annotated[
+        str | None,
+        typer.Option(help="Whose openvino step says how INT8 is made; complete by default."),
+    ] = None,
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="INT8 from an ONNX file: what it was exported from.")
+    ] = None,
+    cache: CacheOption = None,
+    as_json: JsonOption = False,
 ) -> None:
-    """Write a checkpoint as one static ONNX file, compared with torch in both engines."""
-    require_writable_file(out)
-    model, _ = load_checkpoint(find_checkpoint(checkpoint))
-    if precision is FilePrecision.FP32:
-        typer.echo(str(export_onnx(model, out)))
+    """Write a checkpoint as one static ONNX file, or as an OpenVINO IR; both are proved first."""
+    options = Int8Options(data, split, recipe, checkpoint, cache)
+    if precision is not FilePrecision.INT8:
+        options.require_unsaid(precision)
+    if file_format is FileFormat.ONNX:
+        path = write_onnx(source, out, precision)
+        typer.echo(_as_json({"model": str(path)}) if as_json else str(path))
         return
-    with tempfile.TemporaryDirectory(prefix="realmnet-") as temporary:
-        exported = export_onnx(model, Path(temporary) / "fp32.onnx")
-        typer.echo(str(write_half(exported, out)))
+    report = write_openvino(source, out, precision, options)
+    typer.echo(_as_json(report) if as_json else _built(report))
 
 
 def quantise(
@@ -83,19 +113,15 @@ def quantise(
     require_writable_file(out)
     chosen = load_recipe(recipe)
     _, facts = load_checkpoint(find_checkpoint(checkpoint))
-    _, signature = read_onnx(file)
-    if (signature.size, signature.labels) != (facts.spec.size, len(facts.label_set)):
-        raise ConfigurationError(
-            f"'{file}' takes {signature.size} px and answers {signature.labels} labels; the "
-            f"checkpoint {facts.spec.size} px and {len(facts.label_set)}: export it again"
-        )
-    table = read_psmm(data, facts.label_set)[split or chosen.development]
-    require_development(table)
-    with tempfile.TemporaryDirectory(prefix="realmnet-") as temporary:
-        prepared = prepare_split(table, facts.spec, cache or Path(temporary), 2)
-        calibration, check = quantiser_pictures(
-            prepared, chosen.calibration, chosen.check_pictures, facts
-        )
+    require_same_model(file, facts.spec.size, len(facts.label_set))
+    with quantiser_table(
+        data,
+        split or chosen.development,
+        plan=chosen.calibration,
+        check_pictures=chosen.check_pictures,
+        facts=facts,
+        cache=cache,
+    ) as (calibration, check):
         report = quantise_file(
             file, out, list(calibration), check=check, settings=chosen.quantisation
         )
@@ -121,6 +147,11 @@ def release(
 
 def _as_json(report: object) -> str:
     return msgspec.json.encode(report).decode()
+
+
+def _built(report: OpenVinoReport) -> str:
+    lines = [] if report.quantisation is None else [_quantised(report.quantisation)]
+    return "\n".join([*lines, report.model, report.weights])
 
 
 def _quantised(report: QuantiseReport) -> str:
@@ -154,5 +185,8 @@ def _released(report: ReleaseReport) -> str:
             for parity in parities
         ]
         lines += [f"{table}: FP32 mAP {next(iter(precision.values())):.4f}", *align(rows)]
+    if report.quality is not None:
+        fit = report.quality
+        lines.append(f"limits of quality fitted on {fit.pictures} pictures; beyond: {fit.counts}")
     lines.append(f"{report.bundle}: {report.bytes:,} bytes, digest {report.bundle_sha256}")
     return "\n".join(lines)

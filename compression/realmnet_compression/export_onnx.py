@@ -157,6 +157,25 @@ def read_onnx(path: str | Path) -> tuple[onnx.ModelProto, Signature]:
     return model, read_signature(model, f"'{path}'")
 
 
+def require_same_model(path: str | Path, size: int, labels: int) -> None:
+    """Return where a file of `export_onnx` has the input and the labels of a checkpoint.
+
+    Args:
+        path: of the file.
+        size: side of the checkpoint's input, pixels.
+        labels: number of the checkpoint's labels.
+
+    Raises:
+        MissingPath, ConfigurationError: as `read_onnx`, or another size or number.
+    """
+    _, signature = read_onnx(path)
+    if (signature.size, signature.labels) != (size, labels):
+        raise ConfigurationError(
+            f"'{path}' takes {signature.size} px and answers {signature.labels} labels; the "
+            f"checkpoint {size} px and {labels}: export it again"
+        )
+
+
 @contextlib.contextmanager
 def as_exported(model: RealMNet) -> Iterator[None]:
     """Evaluation mode with every cache cold, and the caller's mode restored afterwards."""

@@ -20,6 +20,9 @@ RECIPES: Final = ("demonstration",)
 Share = Annotated[float, Meta(ge=0.0, le=1.0)]
 Positive = Annotated[float, Meta(gt=0.0)]
 Count = Annotated[int, Meta(ge=1)]
+QualityChoice = Literal["fitted", "default"]
+"""Limits of quality in a bundle: fitted on the raw development pictures, or none, which leaves the
+runtime's own."""
 
 
 class VariantPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -27,7 +30,7 @@ class VariantPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Attributes:
         name: in the bundle.
-        engine: which runs it.
+        engine: which runs it; a variant of TensorRT is built, judged and released on its target.
         execution: `int8`, or `fp32` for the same file with FP32 arithmetic: the alternative for
             CPUs whose 8-bit products are slow or saturate.
         oldest_engine: lowest engine version it is released for.
@@ -97,6 +100,8 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         check_pictures: development pictures, besides those calibrated, on which the quantiser
             compares decisions.
         threads: of the engines while measuring.
+        quality: `fitted` writes limits of quality fitted on the development table into the bundle;
+            `default` leaves the runtime's own.
     """
 
     name: str
@@ -115,6 +120,7 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     calibration: CalibrationPlan = CalibrationPlan()
     quantisation: QuantiseSettings = QuantiseSettings()
     golden: GoldenPlan = GoldenPlan()
+    quality: QualityChoice = "default"
 
     def __post_init__(self) -> None:
         if self.label_set not in LABEL_SETS:

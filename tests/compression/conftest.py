@@ -230,6 +230,15 @@ def release_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.fixture(scope="session")
+def many_pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Phantoms whose development table is long enough to fit limits of quality on."""
+    root = tmp_path_factory.mktemp("many")
+    plan = SplitPlan(train=0, dev=53, test=24, natural=0, images_per_patient=2, seed=5)
+    write_dataset(root, draw_splits(plan), height=128, width=160, workers=1)
+    return root
+
+
 def overfitted(train: PreparedSplit, spec: PreprocessSpec) -> RealMNet:
     torch.manual_seed(0)
     model = RealMNet("5m", spec.size)

@@ -28,7 +28,13 @@ from realmnet_compression.releasing.measured import (
     evidence_of,
     measure_answers,
 )
+from realmnet_compression.releasing.quality_fit import (
+    QualityFit,
+    measure_development,
+    write_with_quality,
+)
 from realmnet_runtime.manifest import Evidence, OperatingPoint, Variant
+from realmnet_runtime.quality.measured import MeasuredPictures
 from realmnet_runtime.writer import SUFFIX, write_bundle
 from realmnet_training.checkpoint import load_checkpoint
 
@@ -43,12 +49,14 @@ class BundleReport(msgspec.Struct, frozen=True):
         bytes: of the file.
         bundle_sha256: digest of its manifest, the bundle's identity.
         variants: names, in the manifest's order.
+        quality: what its limits of quality were fitted on; None where it has the runtime's own.
     """
 
     file: str
     bytes: int
     bundle_sha256: str
     variants: tuple[str, ...]
+    quality: QualityFit | None = None
 
 
 def bundle_step(step: BundleStep, making: Making) -> None:
@@ -57,6 +65,7 @@ def bundle_step(step: BundleStep, making: Making) -> None:
     Raises:
         GateFailed: the verdict was bad, the file is too large, golden cases are unclear, or a
             self-test fails.
+        UsageError, ConfigurationError: limits of quality cannot be fitted on the pictures at hand.
         OutputError: it cannot be written.
     """
     job = making.job
@@ -75,8 +84,10 @@ def bundle_step(step: BundleStep, making: Making) -> None:
     )
     model, _ = load_checkpoint(job.checkpoint)
     path = making.folder / f"{job.recipe.name}{SUFFIX}"
+    quality = _measured_quality(job, models) if step.quality == "fitted" else None
+    made = path if quality is None else making.folder / f"{path.stem}.without-limits{SUFFIX}"
     write_bundle(
-        path,
+        made,
         files={
             **{
                 path: model.folder / name
@@ -93,6 +104,10 @@ def bundle_step(step: BundleStep, making: Making) -> None:
         golden=golden,
         evidence=_evidence(job, models),
     )
+    fit = None
+    if quality is not None:
+        fit = write_with_quality(made, path, quality)
+        made.unlink()
     digest = prove(path, step.most_bytes)
     write_json(
         making.folder / REPORT_FILE,
@@ -101,6 +116,7 @@ def bundle_step(step: BundleStep, making: Making) -> None:
             bytes=path.stat().st_size,
             bundle_sha256=digest,
             variants=tuple(run.plan.name for _, run in released),
+            quality=fit,
         ),
     )
 
@@ -108,6 +124,18 @@ def bundle_step(step: BundleStep, making: Making) -> None:
 def read_bundle_report(folder: Path) -> BundleReport:
     """What a bundle step left in its folder."""
     return msgspec.json.decode((folder / REPORT_FILE).read_bytes(), type=BundleReport)
+
+
+def _measured_quality(job: Job, models: list[MeasuredModel]) -> MeasuredPictures:
+    """The raw development pictures, with the statistics of what the released variants answered."""
+    table = job.tables.development
+    answers = {
+        plan.name: model.answers(table.split.name, plan.name)
+        for model in models
+        for plan in model.step.variants
+    }
+    whole = job.tables.records[job.recipe.development]
+    return measure_development(whole, table.prepared, job.facts.spec, answers)
 
 
 def _without(models: list[MeasuredModel], dropped: set[str]) -> list[MeasuredModel]:

@@ -41,6 +41,7 @@ from realmnet_compression.compressing.summary import write_summary
 from realmnet_compression.compressing.tables import Tables, open_tables
 from realmnet_compression.quantisation.aware_pictures import require_training
 from realmnet_compression.quantisation.calibration import choose_calibration
+from realmnet_compression.releasing.quality_fit import raw_digest, require_raw
 from realmnet_compression.releasing.release import find_checkpoint, require_fit
 from realmnet_runtime.backends._tensorrt import import_library
 from realmnet_runtime.cli.outputs import say
@@ -129,6 +130,8 @@ def _require_possible(step: AnyStep, facts: CheckpointFacts, tables: Tables) -> 
         choose_calibration(tables.development.split, step.calibration)
     elif isinstance(step, TensorRtStep):
         import_library("tensorrt-rtx")
+    elif isinstance(step, BundleStep) and step.quality == "fitted":
+        require_raw(tables.development.prepared, facts.spec)
 
 
 class _Running:
@@ -243,4 +246,7 @@ class _Running:
         if isinstance(step, BundleStep):
             said = (recipe.name, recipe.version, recipe.notice, recipe.trained_on, recipe.command)
             inputs["said"] = digest_of(said)
+            if step.quality == "fitted":
+                # the raw files: what is prepared from them may be equal where they are not
+                inputs["raw pictures"] = raw_digest(self.job.tables.records[recipe.development])
         return inputs

@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import msgspec
-import numpy as np
-import numpy.typing as npt
 
 from realmnet_benchmarks.records import Records, read_psmm
 from realmnet_compression.export_onnx import export_onnx
 from realmnet_compression.parity import Parity
 from realmnet_compression.quantisation.calibration import (
-    CalibrationPlan,
     InputTensors,
-    choose_calibration,
     require_development,
 )
-from realmnet_compression.quantisation.quantise import Check, QuantiseReport, quantise
+from realmnet_compression.quantisation.quantise import QuantiseReport, quantise
+from realmnet_compression.quantisation.quantiser_pictures import quantiser_pictures
 from realmnet_compression.recipe import Recipe
 from realmnet_compression.releasing.bundle_facts import (
     MODEL_FILE,
@@ -43,6 +40,12 @@ from realmnet_compression.releasing.measured import (
     require_limits,
     require_reference,
 )
+from realmnet_compression.releasing.quality_fit import (
+    QualityFit,
+    measure_development,
+    require_raw,
+    write_with_quality,
+)
 from realmnet_runtime.errors import ConfigurationError, MissingPath, UsageError
 from realmnet_runtime.files import write_atomically
 from realmnet_runtime.manifest import (
@@ -50,10 +53,10 @@ from realmnet_runtime.manifest import (
     GoldenCase,
     OperatingPoint,
 )
+from realmnet_runtime.quality.measured import MeasuredPictures
 from realmnet_runtime.writer import SUFFIX, write_bundle
 from realmnet_training.checkpoint import CheckpointFacts, load_checkpoint
 from realmnet_training.fitting.run_folder import RunFolder
-from realmnet_training.measuring.operating_points import arrays_of
 from realmnet_training.model import RealMNet
 from realmnet_training.pictures.prepared import PreparedSplit, prepare_split
 
@@ -70,6 +73,7 @@ class ReleaseReport(msgspec.Struct, frozen=True):
         quantisation: what became of the products.
         parity: comparisons by table.
         average_precision: macro average precision by table and variant.
+        quality: what the limits of quality were fitted on; None where they are the runtime's own.
     """
 
     bundle: str
@@ -78,6 +82,7 @@ class ReleaseReport(msgspec.Struct, frozen=True):
     quantisation: QuantiseReport
     parity: dict[str, tuple[Parity, ...]]
     average_precision: dict[str, dict[str, float]]
+    quality: QualityFit | None = None
 
 
 def find_checkpoint(path: Path) -> Path:
@@ -119,8 +124,10 @@ def release(
     require_development(records[recipe.development])
     with tempfile.TemporaryDirectory(prefix="realmnet-") as folder:
         making = _Making(recipe, facts, records, Path(folder), cache or Path(folder) / "cache")
+        making.require_quality()
         files, quantisation = making.files(model)
-        points = making.operating_points(files)
+        development = making.development_answers(files)
+        points = making.operating_points(development)
         parity: dict[str, tuple[Parity, ...]] = {}
         precision: dict[str, dict[str, float]] = {}
         evidence: list[Evidence] = []
@@ -141,6 +148,11 @@ def release(
             golden=golden,
             evidence=evidence,
         )
+        fit = None
+        if recipe.quality == "fitted":
+            finished = Path(folder) / f"with-limits{SUFFIX}"
+            fit = write_with_quality(made, finished, making.measured_quality(development))
+            made = finished
         digest = prove(made, recipe.limits.bundle_bytes)
         raw = made.read_bytes()
     write_atomically(out, raw)
@@ -151,6 +163,7 @@ def release(
         quantisation=quantisation,
         parity=parity,
         average_precision=precision,
+        quality=fit,
     )
 
 
@@ -189,11 +202,23 @@ class _Making:
         )
         return Files(fp32.read_bytes(), int8.read_bytes()), report
 
-    def operating_points(self, files: Files) -> dict[str, OperatingPoint]:
+    def require_quality(self) -> None:
+        """Refuse, before any work, limits that cannot be fitted; errors as `require_raw`."""
+        if self._recipe.quality == "fitted":
+            require_raw(self._development, self._facts.spec)
+
+    def development_answers(self, files: Files) -> TableAnswers:
+        """What the reference and every variant answer to the development table."""
+        return self._answers(files, self._development, self._recipe.development)
+
+    def operating_points(self, answers: TableAnswers) -> dict[str, OperatingPoint]:
         """The reference's point for F1 on development data, the variants' to decide like it."""
-        split = self._development.split
-        answers = self._answers(files, self._development, split.name)
-        return fit_points(answers, split, self._facts.label_set)
+        return fit_points(answers, self._development.split, self._facts.label_set)
+
+    def measured_quality(self, answers: TableAnswers) -> MeasuredPictures:
+        """The raw development pictures, with the statistics of what the variants answered."""
+        whole = self._records[self._recipe.development]
+        return measure_development(whole, self._development, self._facts.spec, answers.by_variant)
 
     def judge(
         self, files: Files, points: Mapping[str, OperatingPoint], table: str, *, first: bool
@@ -243,32 +268,6 @@ class _Making:
             labels=len(self._facts.label_set),
             threads=self._recipe.threads,
         )
-
-
-def quantiser_pictures(
-    development: PreparedSplit, plan: CalibrationPlan, check_pictures: int, facts: CheckpointFacts
-) -> tuple[Sequence[npt.NDArray[np.float32]], Check]:
-    """Calibration tensors, and other development pictures on which decisions must hold.
-
-    Args:
-        development: the development table.
-        plan: which of its pictures calibrate.
-        check_pictures: how many of the others check.
-        facts: of the checkpoint, for its specification and thresholds.
-
-    Raises:
-        UsageError: not development data, or no picture is left to check on.
-        ConfigurationError: a label with too few pictures.
-    """
-    chosen = choose_calibration(development.split, plan)
-    others = np.setdiff1d(np.arange(len(development.split)), chosen)
-    shuffled = np.random.default_rng(plan.seed).permutation(others)
-    temperatures, thresholds = arrays_of(facts.operating_point, facts.label_set)
-    check = Check(
-        tensors=InputTensors(development, facts.spec, shuffled[:check_pictures]),
-        logit_thresholds=temperatures * np.log(thresholds / np.maximum(1.0 - thresholds, 1e-12)),
-    )
-    return InputTensors(development, facts.spec, chosen), check
 
 
 def require_fit(recipe: str, label_set: str, facts: CheckpointFacts) -> None:

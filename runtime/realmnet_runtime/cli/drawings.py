@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -13,6 +13,7 @@ from realmnet_runtime.files import write_atomically
 from realmnet_runtime.heat_overlay import draw_heat_map
 from realmnet_runtime.images import read_image
 from realmnet_runtime.labels import LabelSet
+from realmnet_runtime.lettering import Picture
 from realmnet_runtime.overlay import draw_overlay, encode_png
 from realmnet_runtime.prediction import Prediction
 
@@ -69,13 +70,18 @@ class Drawings:
             write_atomically(self.overlay / f"{prediction.input_sha256}.png", encode_png(drawn))
         if self.heatmap is not None:
             words = file_words(labels.names)
-            for name in found:
-                meaning = labels.labels[labels.index(name)].meaning
-                drawn = draw_heat_map(
-                    picture, prediction, name, meaning=meaning, longest=self.heatmap_side
-                )
+            for name, drawn in heat_maps(picture, prediction, labels, self.heatmap_side):
                 target = self.heatmap / f"{prediction.input_sha256}-{words[name]}.png"
                 write_atomically(target, encode_png(drawn))
+
+
+def heat_maps(
+    picture: Picture, prediction: Prediction, labels: LabelSet, longest: int | None
+) -> Iterator[tuple[str, Picture]]:
+    """Name and heat map of each finding; arguments and errors as of `draw_heat_map`."""
+    for name in prediction.findings:
+        meaning = labels.labels[labels.index(name)].meaning
+        yield name, draw_heat_map(picture, prediction, name, meaning=meaning, longest=longest)
 
 
 def file_words(names: Sequence[str]) -> dict[str, str]:

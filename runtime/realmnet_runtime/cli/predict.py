@@ -12,24 +12,14 @@ import typer
 
 from realmnet_runtime.audit import AuditLog
 from realmnet_runtime.cli.drawings import Drawings
-from realmnet_runtime.cli.options import (
-    AllowUnsigned,
-    BundleOption,
-    CacheOption,
-    EngineOption,
-    RequirePrepared,
-    ThreadsOption,
-    TrustedKeys,
-    VariantOption,
-    trust_of,
-)
+from realmnet_runtime.cli.options import Opening, grouped
 from realmnet_runtime.cli.outputs import (
     print_json,
     require_writable_file,
     say,
     write_json_lines,
 )
-from realmnet_runtime.cli.reports import ReportFolder, open_report_folder
+from realmnet_runtime.cli.reports import DicomFolders, open_dicom_folders
 from realmnet_runtime.cli.tables import prediction_table, print_renderable
 from realmnet_runtime.errors import (
     ImageRefused,
@@ -43,18 +33,13 @@ from realmnet_runtime.heat_overlay import LEAST_SIDE
 from realmnet_runtime.images import list_images
 from realmnet_runtime.predictor import Predictor
 from realmnet_runtime.refusals import refused_answer
-from realmnet_runtime.selection import AUTO
 from realmnet_runtime.slots import SlotStore
 
 
+@grouped
 def predict(  # noqa: PLR0917 - the options of a command are all by name
     images: Annotated[list[Path], typer.Argument(metavar="IMG...", help="Images or directories.")],
-    bundle: BundleOption = None,
-    engine: EngineOption = AUTO,
-    variant: VariantOption = None,
-    threads: ThreadsOption = None,
-    cache: CacheOption = None,
-    require_prepared: RequirePrepared = False,
+    opening: Opening,
     store: Annotated[
         Path | None,
         typer.Option(help="Answer by the active slot of this store, as it was tested."),
@@ -84,14 +69,16 @@ def predict(  # noqa: PLR0917 - the options of a command are all by name
     sr: Annotated[
         Path | None, typer.Option(help="Write a DICOM report (SR) of each DICOM image here.")
     ] = None,
+    captures: Annotated[
+        Path | None,
+        typer.Option(help="Write a DICOM heat map of each finding of each DICOM image here."),
+    ] = None,
     codes: Annotated[
         Path | None, typer.Option(help="Code map of the reports, JSON; see docs/dicom.md.")
     ] = None,
     audit: Annotated[
         Path | None, typer.Option(help="Append every answer and refusal to this chained log.")
     ] = None,
-    trusted_key: TrustedKeys = None,
-    allow_unsigned: AllowUnsigned = False,
 ) -> int:
     """Answer each image: probabilities, findings, META-PM grade, field of view.
 
@@ -102,36 +89,15 @@ def predict(  # noqa: PLR0917 - the options of a command are all by name
         require_writable_file(output)
     drawings = Drawings(overlay, heatmap, heatmap_side)
     drawings.require_writable()
-    reports = open_report_folder(sr, codes, paths)
+    dicom = open_dicom_folders(sr, captures, paths, codes=codes, heatmap_side=heatmap_side)
     log = None if audit is None else AuditLog(audit)
-    trust = trust_of(trusted_key, allow_unsigned=allow_unsigned)
     answers: list[dict[str, Any]] = []
-    if store is not None and (bundle, engine, threads, variant, require_prepared) != (
-        None,
-        AUTO,
-        None,
-        None,
-        False,
-    ):
+    if store is not None and opening.says_which:
         raise UsageError(
             "--store answers by its active slot, as it was tested; leave out --bundle, "
             "--engine, --variant, --threads and --require-prepared, or test the slot with others"
         )
-
-    def opened() -> Predictor:
-        if store is not None:
-            return SlotStore(store, trust=trust).open(cache=cache)
-        return Predictor.open(
-            bundle,
-            engine=engine,
-            threads=threads,
-            variant=variant,
-            cache=cache,
-            require_prepared=require_prepared,
-            trust=trust,
-        )
-
-    with _stops_recorded(log), opened() as predictor:
+    with _stops_recorded(log), _opened(opening, store) as predictor:
         # OpenCV's own pool would otherwise take every core for decoding and resizing.
         cv2.setNumThreads(predictor.threads)
         for path in paths:
@@ -142,7 +108,7 @@ def predict(  # noqa: PLR0917 - the options of a command are all by name
                 frame=frame,
                 table=not json,
                 drawings=drawings,
-                reports=reports,
+                dicom=dicom,
                 ungradable=answer_ungradable,
             )
             answers.append(answer)
@@ -156,6 +122,12 @@ def predict(  # noqa: PLR0917 - the options of a command are all by name
     return ImageRefused.exit_code if refused else 0
 
 
+def _opened(opening: Opening, store: Path | None) -> Predictor:
+    if store is None:
+        return opening.open()
+    return SlotStore(store, trust=opening.trust).open(cache=opening.cache)
+
+
 def _answer(
     predictor: Predictor,
     path: Path,
@@ -164,14 +136,13 @@ def _answer(
     frame: int | None,
     table: bool,
     drawings: Drawings,
-    reports: ReportFolder | None,
+    dicom: DicomFolders,
     ungradable: bool,
 ) -> dict[str, Any]:
     # Recorded before it is given: an answer that nobody can account for is none.
     try:
         prediction = predictor.predict(path, frame=frame, answer_ungradable=ungradable)
-        if reports is not None:
-            reports.write(path, prediction, predictor.manifest.labels)
+        dicom.write(path, prediction, predictor.manifest.labels)
     except ImageRefused as error:
         digest = _digest(path)
         if log is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +16,7 @@ from realmnet_runtime.cli.options import (
     ThreadsOption,
     TrustedKeys,
     VariantOption,
+    grouped,
     trust_of,
 )
 from realmnet_runtime.cli.outputs import print_json
@@ -26,6 +28,31 @@ Engine = Annotated[
     str | None,
     typer.Option(help="auto, openvino or onnxruntime; as in the slot's last test by default."),
 ]
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What a slot is tested with before it answers: the options of `activate` and `rollback`."""
+
+    store: Store
+    engine: Engine = None
+    variant: VariantOption = None
+    threads: ThreadsOption = None
+    cache: CacheOption = None
+    trusted_key: TrustedKeys = None
+    allow_unsigned: AllowUnsigned = False
+
+    @property
+    def opened(self) -> SlotStore:
+        """The store."""
+        trust = trust_of(self.trusted_key, allow_unsigned=self.allow_unsigned)
+        return SlotStore(self.store, trust=trust)
+
+    @property
+    def options(self) -> RunOptions:
+        """How the slot is run."""
+        return RunOptions(self.engine, self.variant, self.threads, self.cache)
+
 
 slot = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None)
 
@@ -56,41 +83,21 @@ def install(
 
 
 @slot.command()
-def activate(  # noqa: PLR0917 - the options of a command are all by name
-    store: Store,
-    engine: Engine = None,
-    variant: VariantOption = None,
-    threads: ThreadsOption = None,
-    cache: CacheOption = None,
-    trusted_key: TrustedKeys = None,
-    allow_unsigned: AllowUnsigned = False,
-    json: JsonOption = False,
-) -> None:
+@grouped
+def activate(proof: Proof, json: JsonOption = False) -> None:
     """Test the installed slot on this machine and let it answer.
 
     With nothing newly installed, the active slot is tested again where its receipt no longer
     holds. Exit code 4 where the test fails; the slot that answered then still does.
     """
-    options = RunOptions(engine, variant, threads, cache)
-    trust = trust_of(trusted_key, allow_unsigned=allow_unsigned)
-    _show(SlotStore(store, trust=trust).activate(options), json=json)
+    _show(proof.opened.activate(proof.options), json=json)
 
 
 @slot.command()
-def rollback(  # noqa: PLR0917 - the options of a command are all by name
-    store: Store,
-    engine: Engine = None,
-    variant: VariantOption = None,
-    threads: ThreadsOption = None,
-    cache: CacheOption = None,
-    trusted_key: TrustedKeys = None,
-    allow_unsigned: AllowUnsigned = False,
-    json: JsonOption = False,
-) -> None:
+@grouped
+def rollback(proof: Proof, json: JsonOption = False) -> None:
     """Test the previous slot on this machine and let it answer again; the present one goes."""
-    options = RunOptions(engine, variant, threads, cache)
-    trust = trust_of(trusted_key, allow_unsigned=allow_unsigned)
-    _show(SlotStore(store, trust=trust).rollback(options), json=json)
+    _show(proof.opened.rollback(proof.options), json=json)
 
 
 @slot.command(name="list")

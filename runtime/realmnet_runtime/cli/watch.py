@@ -11,21 +11,9 @@ import cv2
 import typer
 
 from realmnet_runtime.cli.interruption import Interruption
-from realmnet_runtime.cli.options import (
-    AllowUnsigned,
-    BundleOption,
-    CacheOption,
-    EngineOption,
-    RequirePrepared,
-    ThreadsOption,
-    TrustedKeys,
-    VariantOption,
-    trust_of,
-)
+from realmnet_runtime.cli.options import Opening, grouped
 from realmnet_runtime.cli.outputs import print_json, say
 from realmnet_runtime.errors import MissingPath
-from realmnet_runtime.predictor import Predictor
-from realmnet_runtime.selection import AUTO
 from realmnet_runtime.watching import (
     Archive,
     Arrivals,
@@ -38,15 +26,11 @@ from realmnet_runtime.watching import (
 _DEFAULTS: Final = WatchSettings()
 
 
+@grouped
 def watch(  # noqa: PLR0917 - the options of a command are all by name
     pictures: Annotated[Path, typer.Argument(metavar="IN", help="Folder of pictures.")],
     results: Annotated[Path, typer.Argument(metavar="OUT", help="Folder of answers.")],
-    bundle: BundleOption = None,
-    engine: EngineOption = AUTO,
-    variant: VariantOption = None,
-    threads: ThreadsOption = None,
-    cache: CacheOption = None,
-    require_prepared: RequirePrepared = False,
+    opening: Opening,
     interval: Annotated[
         float, typer.Option(help="Seconds between two looks into IN.")
     ] = _DEFAULTS.interval_seconds,
@@ -68,8 +52,6 @@ def watch(  # noqa: PLR0917 - the options of a command are all by name
     keep_warm: Annotated[
         float | None, typer.Option(help="Run the engine once after so many idle seconds.")
     ] = None,
-    trusted_key: TrustedKeys = None,
-    allow_unsigned: AllowUnsigned = False,
     json: Annotated[bool, typer.Option("--json", help="Also print each answer, a line.")] = False,
 ) -> None:
     """Answer the pictures a device writes into IN: OUT/SHA-256 of the file.json for each.
@@ -90,17 +72,7 @@ def watch(  # noqa: PLR0917 - the options of a command are all by name
     with ExitStack() as stack:
         folder = stack.enter_context(ResultFolder(results))
         archive = None if done is None else Archive(done, pictures, subfolders=subfolders)
-        predictor = stack.enter_context(
-            Predictor.open(
-                bundle,
-                engine=engine,
-                threads=threads,
-                variant=variant,
-                cache=cache,
-                require_prepared=require_prepared,
-                trust=trust_of(trusted_key, allow_unsigned=allow_unsigned),
-            )
-        )
+        predictor = stack.enter_context(opening.open())
         # OpenCV's own pool would otherwise take every core for decoding and resizing, and its log
         # would tell in its own words of every picture that is not whole yet.
         cv2.setNumThreads(predictor.threads)

@@ -4,7 +4,9 @@
     map_distance    how unlike the development pictures' the score maps are
     limits          what is allowed, and where the figures come from
     verdict         gradable or not, each reason with what was measured and what is allowed
-    fitting         limits from a site's own gradable pictures
+    fitting         limits from gradable pictures
+    measured        pictures measured for a fit, and the whole gate fitted on them
+    site            the same for a site, by the bundle that will answer
 
 Two kinds of picture never get here: an unreadable one and one without a field of view. They are
 refused with an error, since there is nothing to measure.

@@ -8,6 +8,7 @@ purpose; docs/quality.md has the table. A site fits its own by `realmnet fit-gat
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Annotated, Final
 
 import msgspec
@@ -60,6 +61,12 @@ class QualityLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                     f"quality limits allow {name} from {low} to {high}, which is nothing; "
                     f"give a least below the most"
                 )
+
+    def is_beyond(self, limit: str, measures: Mapping[str, float]) -> bool:
+        """Whether what was measured passes a limit, given by its field's name."""
+        side, _, measure = limit.partition("_")
+        allowed: float = getattr(self, limit)
+        return measures[measure] < allowed if side == "least" else measures[measure] > allowed
 
 
 DEFAULT_LIMITS: Final = QualityLimits(
@@ -116,8 +123,9 @@ class SiteFit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         pictures: that were measured.
         left_out: number of those that were not, by the kind of refusal.
         pictures_sha256: SHA-256 of the sorted digests of the measured pictures, one a line.
-        bundle_sha256: bundle that measured them.
-        variant: of that bundle.
+        bundle_sha256: bundle that measured them; of limits fitted when a bundle was made, the same
+            bundle without them.
+        variant: of that bundle; the first where score maps of several were measured.
     """
 
     pictures: Annotated[int, msgspec.Meta(gt=0)]

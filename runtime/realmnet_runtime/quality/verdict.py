@@ -244,11 +244,8 @@ def _of_kind(measures: Mapping[str, float], limits: QualityLimits) -> Iterator[R
 
 
 def _passed(rule: Rule, measures: Mapping[str, float], limits: QualityLimits) -> Iterator[Reason]:
-    measured, allowed = measures[rule.measure], float(getattr(limits, rule.limit))
-    bounds_below = rule.limit.startswith("least_")
-    passed = measured < allowed if bounds_below else measured > allowed
-    if passed:
-        yield _reason(rule, measured, allowed)
+    if limits.is_beyond(rule.limit, measures):
+        yield _reason(rule, measures[rule.measure], float(getattr(limits, rule.limit)))
 
 
 def _reason(rule: Rule, measured: float, allowed: float) -> Reason:

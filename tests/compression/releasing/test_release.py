@@ -16,6 +16,8 @@ from realmnet_runtime.cpu import INT8_DOT_PRODUCT, has_int8_dot_product
 from realmnet_runtime.errors import ConfigurationError, GateFailed, MissingPath, UsageError
 from realmnet_runtime.labels import PERIPHERAL
 from realmnet_runtime.predictor import Predictor
+from realmnet_runtime.quality.site import fit_site
+from realmnet_runtime.quality.site_pictures import site_pictures
 from realmnet_runtime.selftest import run_selftest
 from realmnet_runtime.trust import ANY_BUNDLE
 from realmnet_training.checkpoint import (
@@ -168,6 +170,40 @@ def test_a_limit_that_fails_leaves_the_old_bundle(
 
     assert out.read_bytes() == b"the old one"
     assert list(tmp_path.iterdir()) == [out]
+
+
+def test_limits_of_quality_are_fitted_where_the_recipe_says_so(
+    workplace: Path, many_pictures: Path, tmp_path: Path
+) -> None:
+    recipe = msgspec.structs.replace(recipe_of(workplace), quality="fitted")
+    recipe = msgspec.structs.replace(
+        recipe, golden=msgspec.structs.replace(recipe.golden, cases=1), variants=recipe.variants[1:]
+    )
+    checkpoint = workplace / "checkpoint.safetensors"
+
+    report = release(recipe, checkpoint, many_pictures, tmp_path / "fitted.realmnet")
+
+    assert report.quality is not None
+    with Predictor.open(report.bundle, variant="onnxruntime-int8", threads=1) as predictor:
+        fitted = predictor.manifest.quality
+        site = fit_site(predictor, site_pictures(many_pictures, "val"))
+    assert fitted is not None
+    assert fitted.limits == site.gate.limits == report.quality.limits
+    assert fitted.fitted_on.pictures_sha256 == site.gate.fitted_on.pictures_sha256
+    assert [table.variant for table in fitted.score_maps] == [
+        "onnxruntime-int8",
+        "onnxruntime-fp32",
+    ]
+    assert fitted.score_maps[0].most_distance == pytest.approx(
+        site.gate.score_maps[0].most_distance, rel=1e-4
+    )
+
+
+def test_too_few_pictures_to_fit_limits_on_are_refused_before_any_work(workplace: Path) -> None:
+    recipe = msgspec.structs.replace(recipe_of(workplace), quality="fitted")
+
+    with pytest.raises(UsageError, match=r"needs 100 pictures; table 'val' has 64"):
+        make(workplace, recipe, workplace / "x.realmnet")
 
 
 def changed_checkpoint(workplace: Path, name: str, **changes: object) -> str:

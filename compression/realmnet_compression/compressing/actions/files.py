@@ -22,7 +22,8 @@ from realmnet_compression.graphs.half import write_half
 from realmnet_compression.quantisation.activations import Float32Array
 from realmnet_compression.quantisation.calibration import CalibrationPlan
 from realmnet_compression.quantisation.quantise import Check, quantise
-from realmnet_compression.releasing.release import find_checkpoint, quantiser_pictures
+from realmnet_compression.quantisation.quantiser_pictures import quantiser_pictures
+from realmnet_compression.releasing.release import find_checkpoint
 from realmnet_runtime.backends._engine_key import ENGINE_SUFFIX
 from realmnet_training.checkpoint import load_checkpoint
 

@@ -9,7 +9,7 @@ from msgspec import Meta
 from realmnet_benchmarks.dominance import Steps
 from realmnet_benchmarks.non_inferiority import Margins
 from realmnet_compression.compressing.steps.base import Count, Kind, Share, Step
-from realmnet_compression.recipe import GoldenPlan
+from realmnet_compression.recipe import GoldenPlan, QualityChoice
 
 
 class GateStep(Step, frozen=True, forbid_unknown_fields=True, kw_only=True, tag="gate"):
@@ -45,10 +45,13 @@ class BundleStep(Step, frozen=True, forbid_unknown_fields=True, kw_only=True, ta
     Attributes:
         most_bytes: of the file.
         golden: which phantoms become golden cases.
+        quality: `fitted` writes limits of quality fitted on the development table's raw pictures
+            into the bundle; `default` leaves the runtime's own.
     """
 
     most_bytes: Count = 140_000_000
     golden: GoldenPlan = GoldenPlan()
+    quality: QualityChoice = "default"
 
     TAKES: ClassVar[tuple[Kind, ...]] = ("verdict",)
     MAKES: ClassVar[tuple[Kind, ...]] = ("bundle",)

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 from realmnet_benchmarks.pages.document import Document, Section, Table
-from realmnet_compression.compressing.bundle import read_bundle_report
+from realmnet_compression.compressing.bundle import BundleReport, read_bundle_report
 from realmnet_compression.compressing.folder import StepRecord
 from realmnet_compression.compressing.gate import Verdict, read_verdict
 from realmnet_compression.compressing.job import Job
@@ -16,6 +16,7 @@ from realmnet_compression.compressing.metrics import VariantFigures
 from realmnet_compression.compressing.steps import BundleStep, GateStep
 from realmnet_compression.compressing.summary import tables
 from realmnet_compression.compressing.summary.plots import accuracy_figure, flips_figure
+from realmnet_compression.releasing.quality_fit import QualityFit
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,9 @@ def _sections(done: Done) -> Iterator[Section]:
     for step in done.job.recipe.steps:
         if isinstance(step, BundleStep) and step.title in done.paths:
             place = done.paths[step.title]
-            yield Section("bundle", "Bundle", measured_on, text=(_bundle_line(place),))
+            found = read_bundle_report(place)
+            text = (_bundle_line(place.name, found), _quality_line(found.quality, done.job))
+            yield Section("bundle", "Bundle", measured_on, text=text)
 
 
 def _verdict_lines(verdict: Verdict | None) -> Iterator[str]:
@@ -122,9 +125,19 @@ def _verdict_tables(verdict: Verdict) -> Iterator[Table]:
     yield tables.latency_table(verdict.latency)
 
 
-def _bundle_line(place: Path) -> str:
-    found = read_bundle_report(place)
+def _bundle_line(folder: str, found: BundleReport) -> str:
     return (
-        f"{place.name}/{found.file}: {found.bytes:,} bytes, variants {', '.join(found.variants)}, "
+        f"{folder}/{found.file}: {found.bytes:,} bytes, variants {', '.join(found.variants)}, "
         f"digest {found.bundle_sha256}"
+    )
+
+
+def _quality_line(fit: QualityFit | None, job: Job) -> str:
+    if fit is None:
+        return "Limits of quality: the runtime's own, as the recipe says."
+    left_out = ", ".join(f"{count} {kind}" for kind, count in fit.left_out.items()) or "none"
+    return (
+        f"Limits of quality: fitted on {fit.pictures} raw pictures of table "
+        f"{job.recipe.development}; left out: {left_out}. Of those pictures lie beyond: "
+        f"{fit.counts}. bundle.json has the limits, and the same of the runtime's own."
     )
