@@ -9,13 +9,13 @@ import pytest
 from realmnet_benchmarks import DEMONSTRATION_BUNDLE, DEMONSTRATION_BUNDLE_SHA256
 from realmnet_runtime import Bundle, Predictor
 from realmnet_runtime.backends import installed_engines
-from realmnet_runtime.default_bundle import find_default_bundle
+from realmnet_runtime.bundles.default_bundle import find_default_bundle
+from realmnet_runtime.bundles.manifest import Evidence, digest_line
+from realmnet_runtime.bundles.writer import copy_bundle
 from realmnet_runtime.errors import IntegrityError
-from realmnet_runtime.keys import generate_key_pair
-from realmnet_runtime.manifest import Evidence, digest_line
-from realmnet_runtime.selftest import run_selftest
-from realmnet_runtime.trust import ANY_BUNDLE, Trust
-from realmnet_runtime.writer import copy_bundle
+from realmnet_runtime.proof.selftest import run_selftest
+from realmnet_runtime.signatures.keys import generate_key_pair
+from realmnet_runtime.signatures.trust import ANY_BUNDLE, Trust
 
 from .conftest import need_package
 
@@ -52,7 +52,7 @@ def test_its_package_vouches_for_it_wherever_it_lies(bundle: Bundle, tmp_path: P
 def test_the_runtime_alone_opens_it_where_no_key_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("realmnet_runtime.trust.offered_digests", frozenset)
+    monkeypatch.setattr("realmnet_runtime.signatures.trust.offered_digests", frozenset)
     with Bundle.open(DEMONSTRATION_BUNDLE) as opened:
         assert opened.standing.by == "package"
     need_package("cryptography", "signature")

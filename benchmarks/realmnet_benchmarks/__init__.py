@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from realmnet_runtime.default_bundle import DEMONSTRATION_DIGEST
+from realmnet_runtime.bundles.default_bundle import DEMONSTRATION_DIGEST
 
 DEMONSTRATION_BUNDLE: Final[Path] = Path(__file__).with_name("demonstration.realmnet")
 """The packaged demonstration bundle; trained on synthetic phantoms, it diagnoses nothing."""

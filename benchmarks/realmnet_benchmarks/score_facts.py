@@ -10,9 +10,9 @@ from typing import Annotated, Final, Literal
 import msgspec
 
 from realmnet_benchmarks.splits import Split
+from realmnet_runtime.bundles.manifest import OperatingPoint
 from realmnet_runtime.errors import ConfigurationError
 from realmnet_runtime.labels import LABEL_SETS, LabelSet
-from realmnet_runtime.manifest import OperatingPoint
 
 SCHEMA: Final = 1
 

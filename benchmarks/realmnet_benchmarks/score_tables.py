@@ -24,7 +24,7 @@ from realmnet_benchmarks.metrics import Floats
 from realmnet_benchmarks.score_facts import SCHEMA, ScoreFacts, TableFacts
 from realmnet_benchmarks.splits import Split
 from realmnet_benchmarks.units import Level, Units, Unstated
-from realmnet_runtime.decision import sigmoid
+from realmnet_runtime.answering.decision import sigmoid
 from realmnet_runtime.errors import (
     ConfigurationError,
     IncompatibleError,

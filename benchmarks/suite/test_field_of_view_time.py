@@ -8,7 +8,7 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from realmnet_benchmarks.phantoms import draw_population, render
-from realmnet_runtime.field_of_view import find_field_of_view
+from realmnet_runtime.aperture.field_of_view import find_field_of_view
 
 QUARTER_OF_3900_BY_3072 = (768, 975)
 CASES = draw_population(40, seed=3, images_per_patient=1)

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from realmnet_benchmarks.phantoms import draw_population, render
-from realmnet_runtime.images import read_image
-from realmnet_runtime.preprocess import PreprocessSpec, prepare, to_tensor
+from realmnet_runtime.pictures.images import read_image
+from realmnet_runtime.pictures.preprocess import PreprocessSpec, prepare, to_tensor
 from realmnet_training.config import AsymmetricConfig, AugmentConfig
 from realmnet_training.fitting.optimiser import build_loss, build_optimiser
 from realmnet_training.model import RealMNet

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from realmnet_runtime.backends import EngineRequest, load_engine
-from realmnet_runtime.manifest import Engine, Precision
+from realmnet_runtime.bundles.manifest import Engine, Precision
 
 Float32Array = npt.NDArray[np.float32]
 

@@ -20,9 +20,9 @@ from realmnet_compression.graphs.position_tables import keep_position_tables
 from realmnet_compression.parity import FP32_TOLERANCE, tensor_errors
 from realmnet_runtime._version import __version__
 from realmnet_runtime.backends import EngineRequest, load_engine
+from realmnet_runtime.bundles.manifest import Engine
 from realmnet_runtime.errors import ConfigurationError, GateFailed, MissingPath
 from realmnet_runtime.files import write_atomically
-from realmnet_runtime.manifest import Engine
 from realmnet_training.model import RealMNet
 
 OPSET: Final = 18

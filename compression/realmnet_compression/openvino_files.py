@@ -11,9 +11,9 @@ import msgspec
 from realmnet_compression.export_onnx import INPUT, OUTPUTS
 from realmnet_compression.graphs.openvino_graph import load_openvino, name_layers
 from realmnet_runtime._version import __version__
+from realmnet_runtime.bundles.manifest import IR_SUFFIX, Precision
 from realmnet_runtime.errors import ConfigurationError, MissingPath, UsageError
 from realmnet_runtime.files import write_atomically
-from realmnet_runtime.manifest import IR_SUFFIX, Precision
 
 if TYPE_CHECKING:
     import openvino

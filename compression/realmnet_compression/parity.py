@@ -10,9 +10,9 @@ import numpy.typing as npt
 
 from realmnet_compression.answers import RawAnswers
 from realmnet_compression.score_map_parity import MapParity, compare_maps
+from realmnet_runtime.bundles.manifest import OperatingPoint
 from realmnet_runtime.errors import GateFailed
 from realmnet_runtime.labels import LabelSet
-from realmnet_runtime.manifest import OperatingPoint
 from realmnet_training.measuring.operating_points import arrays_of, probabilities_of
 
 FP32_TOLERANCE: Final = 1e-4

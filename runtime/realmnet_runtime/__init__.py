@@ -4,9 +4,13 @@ The names of `__all__` are the runtime's front door; engines load only when a bu
 """
 
 from realmnet_runtime._version import __version__
+from realmnet_runtime.answering.prediction import Prediction
+from realmnet_runtime.answering.predictor import Predictor
+from realmnet_runtime.aperture.field_of_view import FieldOfView, find_field_of_view
 from realmnet_runtime.audit import AuditLog
 from realmnet_runtime.backends import Backend, EngineFacts
-from realmnet_runtime.bundle import Bundle
+from realmnet_runtime.bundles.bundle import Bundle
+from realmnet_runtime.bundles.manifest import Manifest
 from realmnet_runtime.errors import (
     BackendUnavailable,
     ConfigurationError,
@@ -22,17 +26,13 @@ from realmnet_runtime.errors import (
     UnreadableImage,
     UsageError,
 )
-from realmnet_runtime.field_of_view import FieldOfView, find_field_of_view
-from realmnet_runtime.images import DecodedImage, decode_image, list_images, read_image
 from realmnet_runtime.labels import PERIPHERAL, PSMM, Label, LabelSet, Reading
-from realmnet_runtime.manifest import Manifest
-from realmnet_runtime.prediction import Prediction
-from realmnet_runtime.predictor import Predictor
-from realmnet_runtime.preprocess import PreprocessSpec, preprocess
-from realmnet_runtime.receipt import Receipt
-from realmnet_runtime.selftest import SelfTestReport, run_selftest
+from realmnet_runtime.pictures.images import DecodedImage, decode_image, list_images, read_image
+from realmnet_runtime.pictures.preprocess import PreprocessSpec, preprocess
+from realmnet_runtime.proof.receipt import Receipt
+from realmnet_runtime.proof.selftest import SelfTestReport, run_selftest
+from realmnet_runtime.signatures.trust import Trust
 from realmnet_runtime.slots import SlotStore
-from realmnet_runtime.trust import Trust
 
 __all__ = [
     "PERIPHERAL",

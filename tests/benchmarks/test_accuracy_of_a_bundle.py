@@ -20,10 +20,10 @@ from realmnet_benchmarks.phantoms import write_dataset
 from realmnet_benchmarks.records import read_psmm
 from realmnet_benchmarks.splits import Split
 from realmnet_runtime import Predictor, PreprocessSpec, preprocess, read_image
+from realmnet_runtime.bundles.manifest import Model, OperatingPoint, Provenance, Variant
+from realmnet_runtime.bundles.writer import write_bundle
 from realmnet_runtime.labels import PSMM
-from realmnet_runtime.manifest import Model, OperatingPoint, Provenance, Variant
-from realmnet_runtime.trust import ANY_BUNDLE
-from realmnet_runtime.writer import write_bundle
+from realmnet_runtime.signatures.trust import ANY_BUNDLE
 
 onnx = pytest.importorskip("onnx", reason="the test model is made with onnx")
 

@@ -14,7 +14,7 @@ from scipy.spatial.distance import pdist, squareform
 
 from realmnet_benchmarks.intake.likeness import HASH_BITS, NEAR_BITS, near_pairs, perceptual_hash
 from realmnet_benchmarks.phantoms import draw_population, render
-from realmnet_runtime.images import read_image
+from realmnet_runtime.pictures.images import read_image
 
 REAL = sorted((Path(__file__).parents[3] / "shared/images/uwf").glob("*"))
 

@@ -16,11 +16,11 @@ import pytest
 from realmnet_benchmarks.intake.prepared_set import prepare_data
 from realmnet_benchmarks.intake.reading import read_intake
 from realmnet_benchmarks.records import read_psmm
+from realmnet_runtime.aperture.field_of_view import find_field_of_view
 from realmnet_runtime.cli import main
 from realmnet_runtime.errors import ImageRefused
-from realmnet_runtime.field_of_view import find_field_of_view
-from realmnet_runtime.images import read_image
-from realmnet_runtime.preprocess import PreprocessSpec, preprocess
+from realmnet_runtime.pictures.images import read_image
+from realmnet_runtime.pictures.preprocess import PreprocessSpec, preprocess
 from realmnet_runtime.structs import decode_json
 
 REAL = Path(__file__).parents[3] / "shared/images/uwf"

@@ -19,6 +19,7 @@ from scipy.special import expit
 from realmnet_benchmarks.score_facts import PHANTOMS, ScoreFacts, TableFacts, TrainingFacts
 from realmnet_benchmarks.score_tables import ScoreTable, read_scores, save_scores, score_table
 from realmnet_benchmarks.splits import Split
+from realmnet_runtime.bundles.manifest import OperatingPoint
 from realmnet_runtime.errors import (
     ConfigurationError,
     IncompatibleError,
@@ -28,7 +29,6 @@ from realmnet_runtime.errors import (
     UsageError,
 )
 from realmnet_runtime.labels import PSMM
-from realmnet_runtime.manifest import OperatingPoint
 
 FACTS = ScoreFacts(
     study="models",

@@ -27,7 +27,7 @@ from realmnet_benchmarks.splits import Split
 from realmnet_benchmarks.tables import read_table, write_table
 from realmnet_runtime.errors import ConfigurationError, UsageError
 from realmnet_runtime.labels import PERIPHERAL, PSMM
-from realmnet_runtime.preprocess import PreprocessSpec
+from realmnet_runtime.pictures.preprocess import PreprocessSpec
 
 HEADER = "P0,P1,P2,P3,P4,filename,ID"
 ROWS = ("1,0,0,0,0,b.jpg,P-1", "0,1,,?,Unknown,a.jpg,P-2", "nan,0,1.0,0.0,0,c.jpg,P-2")

@@ -19,7 +19,7 @@ from realmnet_compression.quantisation.activations import calibrate_ranges
 from realmnet_compression.quantisation.products import find_products
 from realmnet_compression.quantisation.qdq import write_int8
 from realmnet_runtime.labels import PSMM
-from realmnet_runtime.preprocess import PreprocessSpec, to_tensor
+from realmnet_runtime.pictures.preprocess import PreprocessSpec, to_tensor
 from realmnet_training.checkpoint import CheckpointFacts, architecture_of, save_checkpoint
 from realmnet_training.losses import binary_cross_entropy
 from realmnet_training.measuring.evaluation import compute_logits, facts_of

@@ -38,8 +38,8 @@ from realmnet_compression.quantisation.quantisers import (
     without,
     work_given_back,
 )
+from realmnet_runtime.bundles.manifest import Precision
 from realmnet_runtime.errors import ConfigurationError, GateFailed, UsageError
-from realmnet_runtime.manifest import Precision
 from realmnet_training.model import RealMNet
 
 if TYPE_CHECKING:

@@ -17,8 +17,8 @@ from timm.models.tiny_vit import Attention
 from realmnet_compression.answers import ask
 from realmnet_compression.export_onnx import IR_VERSION, OPSET, export_onnx, read_onnx
 from realmnet_compression.graphs.graph import static_shape
+from realmnet_runtime.bundles.manifest import Engine
 from realmnet_runtime.errors import ConfigurationError, GateFailed, MissingPath, OutputError
-from realmnet_runtime.manifest import Engine
 from realmnet_training.model import RealMNet
 
 Float32Array = NDArray[np.float32]

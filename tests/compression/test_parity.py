@@ -7,9 +7,9 @@ import pytest
 
 from realmnet_compression.answers import RawAnswers
 from realmnet_compression.parity import compare_answers, require_parity, tensor_errors
+from realmnet_runtime.bundles.manifest import OperatingPoint
 from realmnet_runtime.errors import GateFailed
 from realmnet_runtime.labels import Label, LabelSet
-from realmnet_runtime.manifest import OperatingPoint
 
 TWO = LabelSet("two", (Label("A", "a", "first"), Label("B", "b", "second")))
 

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from realmnet_benchmarks import DEMONSTRATION_BUNDLE
 from realmnet_benchmarks.phantoms import draw_population, render
 from realmnet_compression.embedding.single_file import embed_variant
-from realmnet_runtime.bundle import Bundle
-from realmnet_runtime.images import read_image
-from realmnet_runtime.predictor import Predictor
-from realmnet_runtime.trust import ANY_BUNDLE
-from realmnet_runtime.writer import write_bundle
+from realmnet_runtime.answering.predictor import Predictor
+from realmnet_runtime.bundles.bundle import Bundle
+from realmnet_runtime.bundles.writer import write_bundle
+from realmnet_runtime.pictures.images import read_image
+from realmnet_runtime.signatures.trust import ANY_BUNDLE
 
 from .conftest import run, write_ppm
 

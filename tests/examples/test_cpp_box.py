@@ -12,8 +12,8 @@ import pytest
 from numpy.typing import NDArray
 
 from realmnet_benchmarks.phantoms import draw_population, render
+from realmnet_runtime.aperture.field_of_view import FieldOfView, find_field_of_view
 from realmnet_runtime.errors import NoFieldOfView
-from realmnet_runtime.field_of_view import FieldOfView, find_field_of_view
 
 Image = NDArray[np.uint8]
 Ask = Callable[[Sequence[Image]], list[list[str]]]

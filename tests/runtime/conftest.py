@@ -10,11 +10,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from realmnet_runtime.aperture.field_of_view import find_field_of_view
 from realmnet_runtime.backends import silence_openvino
-from realmnet_runtime.field_of_view import find_field_of_view
-from realmnet_runtime.images import read_image
-from realmnet_runtime.labels import PSMM, LabelSet
-from realmnet_runtime.manifest import (
+from realmnet_runtime.bundles.manifest import (
     GoldenAnswer,
     GoldenCase,
     Model,
@@ -22,8 +20,10 @@ from realmnet_runtime.manifest import (
     Provenance,
     Variant,
 )
-from realmnet_runtime.preprocess import PreprocessSpec, preprocess, tensor_digest
-from realmnet_runtime.writer import write_bundle
+from realmnet_runtime.bundles.writer import write_bundle
+from realmnet_runtime.labels import PSMM, LabelSet
+from realmnet_runtime.pictures.images import read_image
+from realmnet_runtime.pictures.preprocess import PreprocessSpec, preprocess, tensor_digest
 
 SIZE = 64
 LABELS = 7

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from realmnet_runtime import FieldOfView, PreprocessSpec, UsageError
-from realmnet_runtime.frame import Frame, frame_of
-from realmnet_runtime.images import DecodedImage
-from realmnet_runtime.preprocess import Placement, place_crop, prepare
+from realmnet_runtime.pictures.frame import Frame, frame_of
+from realmnet_runtime.pictures.images import DecodedImage
+from realmnet_runtime.pictures.preprocess import Placement, place_crop, prepare
 
 SIZE = 64
 CELLS = 8

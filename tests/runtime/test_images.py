@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 
+from realmnet_runtime.aperture.field_of_view import FieldOfView
 from realmnet_runtime.errors import MissingPath, UnreadableImage, UsageError
-from realmnet_runtime.field_of_view import FieldOfView
-from realmnet_runtime.images import DecodedImage, decode_image, list_images, read_image
+from realmnet_runtime.pictures.images import DecodedImage, decode_image, list_images, read_image
 
 REAL = sorted((Path(__file__).resolve().parents[3] / "shared/images/uwf").glob("*"))
 PICTURE: NDArray[np.uint8] = np.random.default_rng(0).integers(0, 256, (31, 45, 3), np.uint8)

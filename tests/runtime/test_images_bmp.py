@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from realmnet_runtime.errors import UnreadableImage
-from realmnet_runtime.images import decode_image, read_image
+from realmnet_runtime.pictures.images import decode_image, read_image
 
 HEIGHT, WIDTH = 31, 45
 PICTURE: NDArray[np.uint8] = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)

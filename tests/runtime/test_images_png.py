@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from realmnet_runtime.errors import UnreadableImage
-from realmnet_runtime.images import decode_image, read_image
+from realmnet_runtime.pictures.images import decode_image, read_image
 
 GREY, RGB, PALETTE, GREY_ALPHA, RGB_ALPHA = 0, 2, 3, 4, 6
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from realmnet_runtime.errors import UnreadableImage
-from realmnet_runtime.images import decode_image, read_image
+from realmnet_runtime.pictures.images import decode_image, read_image
 
 SUBFILE, WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC = 254, 256, 257, 258, 259, 262
 OFFSETS, ORIENTATION, SAMPLES, ROWS, SIZES, PLANAR = 273, 274, 277, 278, 279, 284

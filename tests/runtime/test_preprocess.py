@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 
+from realmnet_runtime.aperture.field_of_view import FieldOfView
 from realmnet_runtime.errors import ConfigurationError, ImageRefused, NoFieldOfView, UsageError
-from realmnet_runtime.field_of_view import FieldOfView
-from realmnet_runtime.preprocess import (
+from realmnet_runtime.pictures.preprocess import (
     PreprocessSpec,
     prepare,
     preprocess,

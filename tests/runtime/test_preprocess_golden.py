@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from realmnet_runtime.field_of_view import FieldOfView
-from realmnet_runtime.images import read_image
-from realmnet_runtime.preprocess import PreprocessSpec, prepare, tensor_digest, to_tensor
+from realmnet_runtime.aperture.field_of_view import FieldOfView
+from realmnet_runtime.pictures.images import read_image
+from realmnet_runtime.pictures.preprocess import PreprocessSpec, prepare, tensor_digest, to_tensor
 
 FOLDER = Path(__file__).parent / "golden" / "preprocess"
 GOLDEN: dict[str, Any] = json.loads((FOLDER / "golden.json").read_text())

@@ -9,10 +9,10 @@ import pytest
 import safetensors.torch
 import torch
 
+from realmnet_runtime.bundles.manifest import OperatingPoint
 from realmnet_runtime.errors import ConfigurationError, IntegrityError, MissingPath, OutputError
 from realmnet_runtime.labels import PSMM
-from realmnet_runtime.manifest import OperatingPoint
-from realmnet_runtime.preprocess import PreprocessSpec
+from realmnet_runtime.pictures.preprocess import PreprocessSpec
 from realmnet_training.checkpoint import (
     CheckpointFacts,
     architecture_of,

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from realmnet_benchmarks.records import read_psmm
 from realmnet_runtime.errors import UsageError
-from realmnet_runtime.images import read_image
-from realmnet_runtime.preprocess import PreprocessSpec, preprocess
+from realmnet_runtime.pictures.images import read_image
+from realmnet_runtime.pictures.preprocess import PreprocessSpec, preprocess
 from realmnet_training.explanation.explain import (
     agreement_of,
     compare_maps,

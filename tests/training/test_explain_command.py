@@ -13,10 +13,10 @@ import pytest
 import torch
 
 from realmnet_benchmarks.records import read_psmm
+from realmnet_runtime.bundles.manifest import OperatingPoint
 from realmnet_runtime.errors import MissingPath, OutputError
 from realmnet_runtime.labels import PSMM
-from realmnet_runtime.manifest import OperatingPoint
-from realmnet_runtime.preprocess import PreprocessSpec
+from realmnet_runtime.pictures.preprocess import PreprocessSpec
 from realmnet_training.checkpoint import (
     CheckpointFacts,
     architecture_of,

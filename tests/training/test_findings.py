@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from realmnet_benchmarks.records import read_psmm
-from realmnet_runtime.preprocess import PreprocessSpec
+from realmnet_runtime.pictures.preprocess import PreprocessSpec
 from realmnet_training.explanation.explain import Agreement, explain_square
 from realmnet_training.explanation.findings import (
     OUTCOMES,

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from realmnet_runtime.frame import Frame
-from realmnet_runtime.lettering import Line, text_strip
-from realmnet_runtime.overlay import BACKGROUND
-from realmnet_runtime.preprocess import PreprocessSpec, place_crop
+from realmnet_runtime.drawing.lettering import Line, text_strip
+from realmnet_runtime.drawing.overlay import BACKGROUND
+from realmnet_runtime.pictures.frame import Frame
+from realmnet_runtime.pictures.preprocess import PreprocessSpec, place_crop
 from realmnet_training.explanation.contact_sheet import Tile, draw_sheet
 from realmnet_training.explanation.explain import Opened
 from realmnet_training.explanation.findings import OUTCOMES

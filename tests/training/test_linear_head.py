@@ -13,7 +13,7 @@ from timm.layers import LayerNorm2d
 
 from realmnet_runtime.errors import ConfigurationError
 from realmnet_runtime.labels import PSMM
-from realmnet_runtime.preprocess import PreprocessSpec
+from realmnet_runtime.pictures.preprocess import PreprocessSpec
 from realmnet_training.checkpoint import (
     CheckpointFacts,
     architecture_of,

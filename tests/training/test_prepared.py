@@ -12,8 +12,8 @@ from torch.utils.data import DataLoader
 
 from realmnet_benchmarks.records import read_psmm
 from realmnet_runtime.errors import MissingPath
-from realmnet_runtime.images import read_image
-from realmnet_runtime.preprocess import PreprocessSpec, preprocess
+from realmnet_runtime.pictures.images import read_image
+from realmnet_runtime.pictures.preprocess import PreprocessSpec, preprocess
 from realmnet_training.config import AugmentConfig, BatchMixConfig
 from realmnet_training.pictures.dataset import BatchMixer, EpochSampler, EyeDataset
 from realmnet_training.pictures.prepared import PreparedSplit, prepare_split

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from realmnet_runtime.errors import ConfigurationError
 from realmnet_runtime.labels import PERIPHERAL, PSMM, LabelSet
-from realmnet_runtime.preprocess import PreprocessSpec
+from realmnet_runtime.pictures.preprocess import PreprocessSpec
 from realmnet_training.checkpoint import (
     CheckpointFacts,
     architecture_of,

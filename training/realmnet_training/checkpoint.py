@@ -7,10 +7,10 @@ from typing import Any, Final
 
 import msgspec
 
+from realmnet_runtime.bundles.manifest import OperatingPoint
 from realmnet_runtime.errors import ConfigurationError
 from realmnet_runtime.labels import LabelSet
-from realmnet_runtime.manifest import OperatingPoint
-from realmnet_runtime.preprocess import PreprocessSpec
+from realmnet_runtime.pictures.preprocess import PreprocessSpec
 from realmnet_training.config import Preset
 from realmnet_training.model import RealMNet
 from realmnet_training.networks.architectures import (

@@ -14,8 +14,8 @@ import torch
 from realmnet_benchmarks.metrics import multilabel_metrics
 from realmnet_benchmarks.records import Records, read_psmm
 from realmnet_benchmarks.splits import Split
+from realmnet_runtime.bundles.manifest import OperatingPoint
 from realmnet_runtime.errors import ConfigurationError
-from realmnet_runtime.manifest import OperatingPoint
 from realmnet_training.checkpoint import save_checkpoint
 from realmnet_training.config import Preset
 from realmnet_training.data.selection import Selection, select_tables, tables_that_hold

@@ -19,7 +19,7 @@ from realmnet_benchmarks.sheets import UnknownLabels
 from realmnet_runtime.cli.outputs import emit, print_json
 from realmnet_runtime.errors import UsageError
 from realmnet_runtime.labels import LABEL_SETS
-from realmnet_runtime.preprocess import PreprocessSpec
+from realmnet_runtime.pictures.preprocess import PreprocessSpec
 from realmnet_runtime.suggestions import nearest
 
 Root = Annotated[

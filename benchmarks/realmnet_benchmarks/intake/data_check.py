@@ -30,8 +30,8 @@ from realmnet_benchmarks.progress import Report
 from realmnet_benchmarks.records import shared_patients
 from realmnet_benchmarks.splits import Split
 from realmnet_runtime.errors import ImageRefused, MissingPath
-from realmnet_runtime.images import SUFFIXES, decode_image
 from realmnet_runtime.labels import LabelSet
+from realmnet_runtime.pictures.images import SUFFIXES, decode_image
 
 
 @dataclass(frozen=True, eq=False, repr=False)

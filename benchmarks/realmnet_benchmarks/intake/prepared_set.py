@@ -27,12 +27,12 @@ from realmnet_benchmarks.progress import Report
 from realmnet_benchmarks.records import IMAGE_FOLDER, TABLE_FOLDER, Records
 from realmnet_benchmarks.splits import Split
 from realmnet_benchmarks.tables import write_table
+from realmnet_runtime.aperture.field_of_view import find_field_of_view
 from realmnet_runtime.cli.outputs import require_writable_directory
 from realmnet_runtime.errors import ConfigurationError, ImageRefused, MissingPath
-from realmnet_runtime.field_of_view import find_field_of_view
 from realmnet_runtime.files import cannot_write, sha256_of, write_atomically
-from realmnet_runtime.images import read_image
-from realmnet_runtime.preprocess import PreprocessSpec, prepare
+from realmnet_runtime.pictures.images import read_image
+from realmnet_runtime.pictures.preprocess import PreprocessSpec, prepare
 from realmnet_runtime.structs import decode_json
 
 SPEC_FILE: Final = "preprocess.json"

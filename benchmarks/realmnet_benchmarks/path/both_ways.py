@@ -5,10 +5,10 @@ from __future__ import annotations
 import msgspec
 
 from realmnet_runtime import Predictor, read_image
+from realmnet_runtime.bundles.manifest import Digest
 from realmnet_runtime.errors import ImageRefused
 from realmnet_runtime.files import sha256_of
-from realmnet_runtime.images import ImageSource
-from realmnet_runtime.manifest import Digest
+from realmnet_runtime.pictures.images import ImageSource
 
 
 class OneWay(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

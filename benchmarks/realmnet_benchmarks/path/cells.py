@@ -15,9 +15,9 @@ from realmnet_benchmarks.path.routes import running
 from realmnet_benchmarks.progress import Report
 from realmnet_runtime import Bundle
 from realmnet_runtime.backends import PREPARERS
+from realmnet_runtime.bundles.manifest import Variant
+from realmnet_runtime.compiled.prepare import prepare_bundle
 from realmnet_runtime.errors import UsageError
-from realmnet_runtime.manifest import Variant
-from realmnet_runtime.prepare import prepare_bundle
 
 OURS: Final = "ours"
 SAME_MODEL: Final = "full decode, same model"

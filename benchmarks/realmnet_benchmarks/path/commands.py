@@ -36,14 +36,14 @@ from realmnet_benchmarks.path.start import StartPlan
 from realmnet_benchmarks.path.steadiness import SteadinessReport, compare_decodes, summarise
 from realmnet_benchmarks.progress import reporting
 from realmnet_runtime import Bundle, Predictor
+from realmnet_runtime.answering.selection import choose_variant, runs_on
 from realmnet_runtime.backends import installed_engines
+from realmnet_runtime.bundles.default_bundle import find_default_bundle
+from realmnet_runtime.bundles.manifest import Variant
 from realmnet_runtime.cli.outputs import emit, require_writable_file, say
 from realmnet_runtime.cpu import instruction_sets
-from realmnet_runtime.default_bundle import find_default_bundle
 from realmnet_runtime.errors import GateFailed, UsageError
 from realmnet_runtime.files import write_atomically
-from realmnet_runtime.manifest import Variant
-from realmnet_runtime.selection import choose_variant, runs_on
 
 path = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None)
 

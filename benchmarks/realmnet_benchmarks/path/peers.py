@@ -9,8 +9,8 @@ from typing import Final
 import msgspec
 
 from realmnet_runtime import Bundle
+from realmnet_runtime.bundles.manifest import Variant
 from realmnet_runtime.errors import MissingPath
-from realmnet_runtime.manifest import Variant
 
 PEERS: Final = Path(__file__).parents[2] / "peers"
 """In a checkout; they are run by path, never imported, and no wheel holds them."""

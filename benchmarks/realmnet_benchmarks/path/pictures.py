@@ -15,7 +15,7 @@ from realmnet_benchmarks.path.steadiness import Source, Task
 from realmnet_benchmarks.progress import reporting
 from realmnet_runtime.errors import MissingPath, UsageError
 from realmnet_runtime.files import make_directory, sha256_of, write_atomically
-from realmnet_runtime.images import list_images
+from realmnet_runtime.pictures.images import list_images
 
 SYNTHETIC = "synthetic phantoms"
 

@@ -22,7 +22,7 @@ from realmnet_benchmarks.phantoms import PhantomCase
 from realmnet_benchmarks.progress import Report
 from realmnet_runtime import Predictor
 from realmnet_runtime.errors import RealmnetError
-from realmnet_runtime.images import read_bytes
+from realmnet_runtime.pictures.images import read_bytes
 
 LEAST_UNCHANGED: Final = 0.995
 """Share of the label decisions (pictures x labels) that must be alike by both decodes."""

@@ -33,9 +33,9 @@ from realmnet_compression.releasing.quality_fit import (
     measure_development,
     write_with_quality,
 )
-from realmnet_runtime.manifest import Evidence, OperatingPoint, Variant
+from realmnet_runtime.bundles.manifest import Evidence, OperatingPoint, Variant
+from realmnet_runtime.bundles.writer import SUFFIX, write_bundle
 from realmnet_runtime.quality.measured import MeasuredPictures
-from realmnet_runtime.writer import SUFFIX, write_bundle
 from realmnet_training.checkpoint import load_checkpoint
 
 REPORT_FILE: Final = "bundle.json"

@@ -22,8 +22,8 @@ from realmnet_compression.parity import Parity, decide
 from realmnet_compression.quantisation.calibration import InputTensors
 from realmnet_compression.releasing.bundle_facts import cpu_requires
 from realmnet_compression.releasing.measured import REFERENCE, TableAnswers, compare_all
+from realmnet_runtime.bundles.manifest import OperatingPoint
 from realmnet_runtime.errors import GateFailed
-from realmnet_runtime.manifest import OperatingPoint
 from realmnet_runtime.structs import decode_json
 from realmnet_training.checkpoint import load_checkpoint
 from realmnet_training.measuring.operating_points import arrays_of

@@ -20,8 +20,8 @@ from realmnet_compression.answers import RawAnswers
 from realmnet_compression.compressing.folder import write_json
 from realmnet_compression.compressing.steps import ExportStep, ModelStep
 from realmnet_compression.releasing.measured import REFERENCE_PLAN, Run
+from realmnet_runtime.bundles.manifest import OperatingPoint
 from realmnet_runtime.files import write_atomically
-from realmnet_runtime.manifest import OperatingPoint
 
 POINTS_FILE: Final = "points.json"
 ANSWERS: Final = "answers"

@@ -12,7 +12,7 @@ from realmnet_benchmarks.latency import Latency
 from realmnet_benchmarks.metrics import MultilabelMetrics
 from realmnet_compression.compressing.tables import Table
 from realmnet_compression.parity import Parity
-from realmnet_runtime.manifest import Precision
+from realmnet_runtime.bundles.manifest import Precision
 from realmnet_runtime.structs import decode_json
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from realmnet_runtime.files import sha256_of
-from realmnet_runtime.preprocess import PreprocessSpec
+from realmnet_runtime.pictures.preprocess import PreprocessSpec
 from realmnet_training.config import AugmentConfig, BatchMixConfig, Preset
 from realmnet_training.pictures.dataset import BatchMixer, Place
 

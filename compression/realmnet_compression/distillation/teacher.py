@@ -15,7 +15,7 @@ from realmnet_compression.distillation.timm_teacher import build_timm_teacher
 from realmnet_runtime.errors import ConfigurationError, MissingPath
 from realmnet_runtime.files import sha256_of
 from realmnet_runtime.labels import LabelSet
-from realmnet_runtime.preprocess import PreprocessSpec
+from realmnet_runtime.pictures.preprocess import PreprocessSpec
 from realmnet_training.checkpoint import load_network
 from realmnet_training.fitting.run_folder import RunFolder
 from realmnet_training.networks.architectures import (

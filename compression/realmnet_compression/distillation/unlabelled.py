@@ -10,7 +10,7 @@ from realmnet_benchmarks.file_names import parse_file_name
 from realmnet_benchmarks.records import Records
 from realmnet_benchmarks.splits import Split
 from realmnet_runtime.errors import ConfigurationError
-from realmnet_runtime.images import list_images
+from realmnet_runtime.pictures.images import list_images
 from realmnet_training.config import DataConfig
 
 UNLABELLED = "unlabelled"

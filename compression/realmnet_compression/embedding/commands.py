@@ -9,9 +9,9 @@ import msgspec
 import typer
 
 from realmnet_compression.embedding.write import write_single_file
-from realmnet_runtime.bundle import Bundle
+from realmnet_runtime.bundles.bundle import Bundle
 from realmnet_runtime.cli.outputs import require_writable_file
-from realmnet_runtime.trust import ANY_BUNDLE
+from realmnet_runtime.signatures.trust import ANY_BUNDLE
 
 
 def to_onnx(

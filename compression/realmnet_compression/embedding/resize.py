@@ -17,7 +17,7 @@ from typing import Final
 import numpy as np
 
 from realmnet_compression.embedding.builder import GraphBuilder
-from realmnet_runtime.preprocess import PreprocessSpec
+from realmnet_runtime.pictures.preprocess import PreprocessSpec
 
 _ROWS, _COLUMNS = 1, 2
 _LEAST_SHARE_DIVISOR: Final = 1000

@@ -17,10 +17,10 @@ from realmnet_compression.embedding.single_file import (
     PROBABILITIES,
     SCORE_MAPS,
 )
+from realmnet_runtime.aperture.field_of_view import FieldOfView
 from realmnet_runtime.backends import silence_openvino
+from realmnet_runtime.bundles.manifest import Engine, Precision
 from realmnet_runtime.errors import ConfigurationError
-from realmnet_runtime.field_of_view import FieldOfView
-from realmnet_runtime.manifest import Engine, Precision
 
 Float32Array = npt.NDArray[np.float32]
 Answer = Callable[[npt.NDArray[np.uint8], FieldOfView], tuple[Float32Array, Float32Array]]

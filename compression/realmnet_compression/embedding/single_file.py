@@ -18,9 +18,9 @@ from realmnet_compression.embedding.resize import add_resize
 from realmnet_compression.export_onnx import PRODUCER, read_signature
 from realmnet_compression.graphs.graph import strip_notes
 from realmnet_runtime._version import __version__
-from realmnet_runtime.bundle import Bundle
+from realmnet_runtime.bundles.bundle import Bundle
+from realmnet_runtime.bundles.manifest import Variant
 from realmnet_runtime.errors import ConfigurationError, IncompatibleError
-from realmnet_runtime.manifest import Variant
 from realmnet_runtime.preprocess import PreprocessSpec
 
 IMAGE: Final = "image"

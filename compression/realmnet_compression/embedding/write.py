@@ -11,14 +11,14 @@ import numpy.typing as npt
 
 from realmnet_compression.embedding.run import open_single_file
 from realmnet_compression.embedding.single_file import embed_variant
+from realmnet_runtime.answering.decision import calibrated_probabilities
+from realmnet_runtime.aperture.field_of_view import FieldOfView
 from realmnet_runtime.backends import EngineRequest, load_engine
-from realmnet_runtime.bundle import Bundle
-from realmnet_runtime.decision import calibrated_probabilities
+from realmnet_runtime.bundles.bundle import Bundle
+from realmnet_runtime.bundles.manifest import Variant
 from realmnet_runtime.errors import GateFailed
-from realmnet_runtime.field_of_view import FieldOfView
 from realmnet_runtime.files import write_atomically
-from realmnet_runtime.manifest import Variant
-from realmnet_runtime.preprocess import PreprocessSpec, prepare, to_tensor
+from realmnet_runtime.pictures.preprocess import PreprocessSpec, prepare, to_tensor
 
 TOLERANCE: Final = 2e-3
 """Largest difference of a probability to the runtime's."""

@@ -10,8 +10,8 @@ import onnx
 from onnx import TensorProto
 
 from realmnet_compression.graphs.graph import producers
+from realmnet_runtime.bundles.manifest import Precision
 from realmnet_runtime.errors import ConfigurationError
-from realmnet_runtime.manifest import Precision
 
 _PRODUCTS: Final = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 _NAMES: Final[dict[int, str]] = {TensorProto.FLOAT: "fp32", TensorProto.FLOAT16: "fp16"}

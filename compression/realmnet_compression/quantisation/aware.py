@@ -34,7 +34,7 @@ from realmnet_compression.quantisation.nncf_library import (
     quietly,
 )
 from realmnet_runtime.errors import ConfigurationError, UsageError
-from realmnet_runtime.preprocess import PreprocessSpec
+from realmnet_runtime.pictures.preprocess import PreprocessSpec
 from realmnet_training.config import AugmentConfig, Stage
 from realmnet_training.fitting.optimiser import build_optimiser, build_schedule
 from realmnet_training.model import RealMNet

@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader
 
 from realmnet_benchmarks.splits import Split
 from realmnet_runtime.errors import UsageError
-from realmnet_runtime.preprocess import PreprocessSpec
+from realmnet_runtime.pictures.preprocess import PreprocessSpec
 from realmnet_training.config import AugmentConfig, BatchMixConfig
 from realmnet_training.pictures.batches import TrainingBatches
 from realmnet_training.pictures.dataset import BatchMixer, EpochSampler, EyeDataset

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from realmnet_benchmarks.splits import Split
 from realmnet_runtime.errors import ConfigurationError, UsageError
-from realmnet_runtime.preprocess import PreprocessSpec, to_tensor
+from realmnet_runtime.pictures.preprocess import PreprocessSpec, to_tensor
 from realmnet_training.pictures.prepared import PreparedSplit
 
 DEVELOPMENT: Final = "val"

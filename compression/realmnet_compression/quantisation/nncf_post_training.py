@@ -34,8 +34,8 @@ from realmnet_compression.quantisation.quantisers import (
     without,
     work_given_back,
 )
+from realmnet_runtime.bundles.manifest import Precision
 from realmnet_runtime.errors import GateFailed
-from realmnet_runtime.manifest import Precision
 
 if TYPE_CHECKING:
     import openvino

@@ -27,9 +27,9 @@ from realmnet_compression.quantisation.bias_correction import channel_means, cor
 from realmnet_compression.quantisation.products import Kind, Product, find_products
 from realmnet_compression.quantisation.qdq import write_int8
 from realmnet_compression.quantisation.sensitivity import rank_by_disturbance
+from realmnet_runtime.bundles.manifest import Engine, Precision
 from realmnet_runtime.errors import ConfigurationError, GateFailed, UsageError
 from realmnet_runtime.files import write_atomically
-from realmnet_runtime.manifest import Engine, Precision
 
 _GIVEN_BACK_AT_ONCE: Final = 8
 """Share of the remaining INT8 activations given back in one step: one in this many."""

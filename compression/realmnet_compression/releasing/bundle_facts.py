@@ -10,14 +10,14 @@ from typing import Final, Protocol
 from realmnet_benchmarks.records import Records
 from realmnet_compression.recipe import VariantPlan
 from realmnet_runtime._version import __version__
-from realmnet_runtime.bundle import Bundle
+from realmnet_runtime.answering.predictor import Predictor
+from realmnet_runtime.bundles.bundle import Bundle
+from realmnet_runtime.bundles.manifest import Model, OperatingPoint, Precision, Provenance, Variant
 from realmnet_runtime.cpu import INT8_DOT_PRODUCT, instruction_sets
 from realmnet_runtime.errors import GateFailed
 from realmnet_runtime.files import sha256_of
-from realmnet_runtime.manifest import Model, OperatingPoint, Precision, Provenance, Variant
-from realmnet_runtime.predictor import Predictor
-from realmnet_runtime.selftest import run_selftest
-from realmnet_runtime.trust import ANY_BUNDLE
+from realmnet_runtime.proof.selftest import run_selftest
+from realmnet_runtime.signatures.trust import ANY_BUNDLE
 from realmnet_training.checkpoint import CheckpointFacts
 from realmnet_training.model import RealMNet
 

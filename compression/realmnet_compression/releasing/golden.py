@@ -18,13 +18,13 @@ from realmnet_compression.answers import ask
 from realmnet_compression.parity import decide
 from realmnet_compression.recipe import GoldenPlan, VariantPlan
 from realmnet_compression.releasing.measured import Run
+from realmnet_runtime.aperture.field_of_view import find_field_of_view
 from realmnet_runtime.boxes import Box
+from realmnet_runtime.bundles.manifest import GoldenAnswer, GoldenCase, OperatingPoint
 from realmnet_runtime.errors import GateFailed, NoFieldOfView
-from realmnet_runtime.field_of_view import find_field_of_view
-from realmnet_runtime.images import read_image
 from realmnet_runtime.labels import LabelSet
-from realmnet_runtime.manifest import GoldenAnswer, GoldenCase, OperatingPoint
-from realmnet_runtime.preprocess import PreprocessSpec, prepare, tensor_digest, to_tensor
+from realmnet_runtime.pictures.images import read_image
+from realmnet_runtime.pictures.preprocess import PreprocessSpec, prepare, tensor_digest, to_tensor
 from realmnet_training.measuring.operating_points import arrays_of
 
 Float32Array = npt.NDArray[np.float32]

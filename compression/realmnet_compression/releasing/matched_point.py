@@ -8,9 +8,9 @@ import numpy.typing as npt
 from realmnet_benchmarks.splits import Split
 from realmnet_compression.parity import decide
 from realmnet_compression.releasing.measured import REFERENCE, TableAnswers
+from realmnet_runtime.bundles.manifest import OperatingPoint
 from realmnet_runtime.errors import UsageError
 from realmnet_runtime.labels import LabelSet
-from realmnet_runtime.manifest import OperatingPoint
 from realmnet_training.measuring.operating_points import (
     fit_operating_point,
     fit_temperatures,

@@ -16,9 +16,9 @@ from realmnet_benchmarks.splits import Split
 from realmnet_compression.answers import Float32Array, RawAnswers, ask
 from realmnet_compression.parity import Parity, compare_answers, decide, require_parity
 from realmnet_compression.recipe import Limits, VariantPlan
+from realmnet_runtime.bundles.manifest import Evidence, OperatingPoint
 from realmnet_runtime.errors import GateFailed
 from realmnet_runtime.labels import LabelSet
-from realmnet_runtime.manifest import Evidence, OperatingPoint
 from realmnet_training.measuring.operating_points import arrays_of
 
 REFERENCE: Final = "fp32-reference"

@@ -18,11 +18,12 @@ from realmnet_benchmarks.intake.prepared_set import READING_SPEC_FILE
 from realmnet_benchmarks.progress import reporting
 from realmnet_benchmarks.splits import Split
 from realmnet_compression.answers import RawAnswers
-from realmnet_runtime.bundle import Bundle
+from realmnet_runtime.answering.preparation import PreparedPicture, prepare_picture
+from realmnet_runtime.bundles.bundle import Bundle
+from realmnet_runtime.bundles.writer import copy_bundle_with_quality
 from realmnet_runtime.errors import ConfigurationError, ImageRefused, MissingPath, UsageError
 from realmnet_runtime.files import sha256_of
-from realmnet_runtime.preparation import PreparedPicture, prepare_picture
-from realmnet_runtime.preprocess import PreprocessSpec, to_tensor
+from realmnet_runtime.pictures.preprocess import PreprocessSpec, to_tensor
 from realmnet_runtime.quality import DEFAULT_LIMITS, QualityLimits
 from realmnet_runtime.quality.gate import Gate
 from realmnet_runtime.quality.map_distance import LEAST_PICTURES, score_map_statistics
@@ -33,8 +34,7 @@ from realmnet_runtime.quality.measured import (
     count_far,
     fit_gate,
 )
-from realmnet_runtime.trust import ANY_BUNDLE
-from realmnet_runtime.writer import copy_bundle_with_quality
+from realmnet_runtime.signatures.trust import ANY_BUNDLE
 from realmnet_training.pictures.prepared import PreparedSplit
 
 _CURE: Final = 'or say quality = "default", which leaves the runtime\'s own limits'

@@ -46,15 +46,15 @@ from realmnet_compression.releasing.quality_fit import (
     require_raw,
     write_with_quality,
 )
-from realmnet_runtime.errors import ConfigurationError, MissingPath, UsageError
-from realmnet_runtime.files import write_atomically
-from realmnet_runtime.manifest import (
+from realmnet_runtime.bundles.manifest import (
     Evidence,
     GoldenCase,
     OperatingPoint,
 )
+from realmnet_runtime.bundles.writer import SUFFIX, write_bundle
+from realmnet_runtime.errors import ConfigurationError, MissingPath, UsageError
+from realmnet_runtime.files import write_atomically
 from realmnet_runtime.quality.measured import MeasuredPictures
-from realmnet_runtime.writer import SUFFIX, write_bundle
 from realmnet_training.checkpoint import CheckpointFacts, load_checkpoint
 from realmnet_training.fitting.run_folder import RunFolder
 from realmnet_training.model import RealMNet

@@ -18,7 +18,7 @@ from realmnet_compression.verifying.verify import (
     spec_of,
 )
 from realmnet_compression.verifying.verify import verify as verify_subjects
-from realmnet_runtime.manifest import Engine
+from realmnet_runtime.bundles.manifest import Engine
 
 _LIMITS = VerifyLimits()
 

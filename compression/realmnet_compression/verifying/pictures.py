@@ -15,7 +15,7 @@ from realmnet_compression.quantisation.calibration import InputTensors
 from realmnet_compression.recipe import GoldenPlan
 from realmnet_compression.releasing.golden import draw_candidates
 from realmnet_runtime.labels import LabelSet
-from realmnet_runtime.preprocess import PreprocessSpec
+from realmnet_runtime.pictures.preprocess import PreprocessSpec
 from realmnet_training.measuring.scoring import measured_on
 from realmnet_training.pictures.prepared import prepare_split
 

@@ -15,10 +15,8 @@ from realmnet_compression.answers import Float32Array, RawAnswers, ask
 from realmnet_compression.export_onnx import read_onnx
 from realmnet_compression.openvino_files import read_ir
 from realmnet_compression.releasing.release import find_checkpoint
-from realmnet_runtime.bundle import Bundle
-from realmnet_runtime.errors import ConfigurationError, MissingPath, UsageError
-from realmnet_runtime.labels import LabelSet
-from realmnet_runtime.manifest import (
+from realmnet_runtime.bundles.bundle import Bundle
+from realmnet_runtime.bundles.manifest import (
     IR_SUFFIX,
     MANIFEST_NAME,
     Engine,
@@ -26,9 +24,11 @@ from realmnet_runtime.manifest import (
     Precision,
     Variant,
 )
-from realmnet_runtime.preprocess import PreprocessSpec
-from realmnet_runtime.trust import ANY_BUNDLE
-from realmnet_runtime.writer import SUFFIX
+from realmnet_runtime.bundles.writer import SUFFIX
+from realmnet_runtime.errors import ConfigurationError, MissingPath, UsageError
+from realmnet_runtime.labels import LabelSet
+from realmnet_runtime.pictures.preprocess import PreprocessSpec
+from realmnet_runtime.signatures.trust import ANY_BUNDLE
 from realmnet_training.checkpoint import load_checkpoint
 
 VARIANT_MARK: Final = "#"

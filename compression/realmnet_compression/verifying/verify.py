@@ -11,10 +11,10 @@ import msgspec
 from realmnet_compression.answers import Float32Array
 from realmnet_compression.parity import FP32_TOLERANCE, Parity, compare_answers
 from realmnet_compression.verifying.subjects import Subject, require_same
+from realmnet_runtime.bundles.manifest import OperatingPoint
 from realmnet_runtime.errors import GateFailed, UsageError
 from realmnet_runtime.labels import LABEL_SETS, LabelSet
-from realmnet_runtime.manifest import OperatingPoint
-from realmnet_runtime.preprocess import PreprocessSpec
+from realmnet_runtime.pictures.preprocess import PreprocessSpec
 
 StageName = Literal["tensors", "maps", "probabilities", "decisions"]
 

@@ -12,6 +12,7 @@ from typing import Final, NoReturn
 
 import msgspec
 
+from realmnet_runtime.answering.prediction import Prediction
 from realmnet_runtime.audit.records import (
     END_OF_REMAINS,
     HEADER_BEGINS,
@@ -31,7 +32,6 @@ from realmnet_runtime.clock import utc_now
 from realmnet_runtime.errors import IntegrityError, OutputError, RealmnetError, UsageError
 from realmnet_runtime.files import cannot_write, sha256_of, sync_directory
 from realmnet_runtime.locks import locked
-from realmnet_runtime.prediction import Prediction
 
 _LARGEST_HEADER_BYTES: Final = 512
 _FIRST_LOOK_BYTES: Final = 1 << 15

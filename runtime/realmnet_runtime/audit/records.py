@@ -16,9 +16,9 @@ from typing import Annotated, Any, ClassVar, Final, TypeAlias
 
 import msgspec
 
+from realmnet_runtime.bundles.manifest import Digest
 from realmnet_runtime.errors import ConfigurationError, IncompatibleError
 from realmnet_runtime.files import sha256_of
-from realmnet_runtime.manifest import Digest
 from realmnet_runtime.structs import decode_json
 
 SCHEMA_VERSION: Final = 1

@@ -19,8 +19,8 @@ from realmnet_runtime.backends._contract import (
 )
 from realmnet_runtime.backends._telemetry import silence_onnxruntime, silence_openvino
 from realmnet_runtime.backends._threads import default_threads
+from realmnet_runtime.bundles.manifest import Engine
 from realmnet_runtime.errors import BackendUnavailable, IncompatibleError, UsageError
-from realmnet_runtime.manifest import Engine
 from realmnet_runtime.suggestions import nearest
 
 __all__ = [

@@ -10,8 +10,8 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from realmnet_runtime.bundles.manifest import Engine, Precision
 from realmnet_runtime.errors import IncompatibleError, UsageError
-from realmnet_runtime.manifest import Engine, Precision
 
 LOGITS: Final = "logits"
 SCORE_MAPS: Final = "score_maps"

@@ -14,13 +14,13 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
+from realmnet_runtime.bundles.manifest import Digest, Precision
 from realmnet_runtime.errors import (
     ConfigurationError,
     IncompatibleError,
     IntegrityError,
 )
 from realmnet_runtime.files import sha256_of, write_atomically
-from realmnet_runtime.manifest import Digest, Precision
 from realmnet_runtime.structs import decode_json
 
 ANY_GPU: Final = "any of this capability"

@@ -8,13 +8,13 @@ from typing import Annotated
 import msgspec
 import typer
 
-from realmnet_runtime.bundle import Bundle
+from realmnet_runtime.bundles.bundle import Bundle
 from realmnet_runtime.cli.options import AllowUnsigned, JsonOption, TrustedKeys, trust_to_examine
 from realmnet_runtime.cli.outputs import emit, print_json
 from realmnet_runtime.errors import MissingPath, UsageError
-from realmnet_runtime.keys import LARGEST_KEY_BYTES, generate_key_pair, read_private_key
-from realmnet_runtime.signing import sign_bundle
-from realmnet_runtime.trust import ANY_BUNDLE
+from realmnet_runtime.signatures.keys import LARGEST_KEY_BYTES, generate_key_pair, read_private_key
+from realmnet_runtime.signatures.signing import sign_bundle
+from realmnet_runtime.signatures.trust import ANY_BUNDLE
 
 BundlePath = Annotated[Path, typer.Argument(metavar="BUNDLE", help="Directory or .realmnet file.")]
 PassphraseFile = Annotated[

@@ -7,7 +7,7 @@ import msgspec
 from realmnet_runtime.cli.options import JsonOption
 from realmnet_runtime.cli.outputs import print_json
 from realmnet_runtime.cli.tables import facts_table, print_renderable
-from realmnet_runtime.doctor import DoctorReport, examine
+from realmnet_runtime.proof.doctor import DoctorReport, examine
 
 
 def doctor(

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from realmnet_runtime.answering.prediction import Prediction
 from realmnet_runtime.cli.outputs import require_writable_directory, say
+from realmnet_runtime.drawing.heat_overlay import draw_heat_map
+from realmnet_runtime.drawing.lettering import Picture
+from realmnet_runtime.drawing.overlay import draw_overlay, encode_png
 from realmnet_runtime.files import write_atomically
-from realmnet_runtime.heat_overlay import draw_heat_map
-from realmnet_runtime.images import read_image
 from realmnet_runtime.labels import LabelSet
-from realmnet_runtime.lettering import Picture
-from realmnet_runtime.overlay import draw_overlay, encode_png
-from realmnet_runtime.prediction import Prediction
+from realmnet_runtime.pictures.images import read_image
 
 _NOT_PORTABLE: Final = re.compile(r"[^A-Za-z0-9_+-]+")
 

@@ -10,18 +10,18 @@ import cv2
 import msgspec
 import typer
 
-from realmnet_runtime.bundle import Bundle
+from realmnet_runtime.answering.predictor import Predictor
+from realmnet_runtime.answering.selection import AUTO
+from realmnet_runtime.bundles.bundle import Bundle
+from realmnet_runtime.bundles.writer import SUFFIX, copy_bundle_with_quality
 from realmnet_runtime.cli.options import EngineOption, JsonOption, ThreadsOption, VariantOption
 from realmnet_runtime.cli.outputs import print_json, require_writable_file, say
 from realmnet_runtime.cli.tables import facts_table, print_renderable
 from realmnet_runtime.errors import UsageError
-from realmnet_runtime.predictor import Predictor
 from realmnet_runtime.quality.limits import DEFAULT_LIMITS, QualityLimits
 from realmnet_runtime.quality.site import SiteReport, fit_site
 from realmnet_runtime.quality.site_pictures import site_pictures
-from realmnet_runtime.selection import AUTO
-from realmnet_runtime.trust import ANY_BUNDLE
-from realmnet_runtime.writer import SUFFIX, copy_bundle_with_quality
+from realmnet_runtime.signatures.trust import ANY_BUNDLE
 
 _TELL_EVERY: Final = 100
 

@@ -8,17 +8,17 @@ from typing import Annotated, Any, Final
 import msgspec
 import typer
 
+from realmnet_runtime.answering.selection import choose_variant
 from realmnet_runtime.backends import installed_engines
-from realmnet_runtime.bundle import Bundle
+from realmnet_runtime.bundles.bundle import Bundle
+from realmnet_runtime.bundles.default_bundle import find_default_bundle
+from realmnet_runtime.bundles.manifest import Manifest
 from realmnet_runtime.cli.options import AllowUnsigned, JsonOption, TrustedKeys, trust_to_examine
 from realmnet_runtime.cli.outputs import print_json
 from realmnet_runtime.cli.tables import facts_table, print_renderable
 from realmnet_runtime.cpu import instruction_sets
-from realmnet_runtime.default_bundle import find_default_bundle
 from realmnet_runtime.errors import BackendUnavailable, IncompatibleError
-from realmnet_runtime.manifest import Manifest
-from realmnet_runtime.selection import choose_variant
-from realmnet_runtime.trust import Standing
+from realmnet_runtime.signatures.trust import Standing
 
 _HEADLINES: Final = ("ap_macro", "auroc_macro", "f1_macro", "flips_per_thousand")
 """Figures shown to people; `--json` has them all."""

@@ -15,9 +15,9 @@ from typing import Annotated, Any, TypeAlias, TypeVar, get_type_hints
 
 import typer
 
-from realmnet_runtime.predictor import Predictor
-from realmnet_runtime.selection import AUTO
-from realmnet_runtime.trust import ANY_BUNDLE, Trust
+from realmnet_runtime.answering.predictor import Predictor
+from realmnet_runtime.answering.selection import AUTO
+from realmnet_runtime.signatures.trust import ANY_BUNDLE, Trust
 
 Result = TypeVar("Result")
 

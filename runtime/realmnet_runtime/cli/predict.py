@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import cv2
 import typer
 
+from realmnet_runtime.answering.predictor import Predictor
 from realmnet_runtime.audit import AuditLog
 from realmnet_runtime.cli.drawings import Drawings
 from realmnet_runtime.cli.options import Opening, grouped
@@ -21,6 +22,7 @@ from realmnet_runtime.cli.outputs import (
 )
 from realmnet_runtime.cli.reports import DicomFolders, open_dicom_folders
 from realmnet_runtime.cli.tables import prediction_table, print_renderable
+from realmnet_runtime.drawing.heat_overlay import LEAST_SIDE
 from realmnet_runtime.errors import (
     ImageRefused,
     MissingPath,
@@ -29,9 +31,7 @@ from realmnet_runtime.errors import (
     UsageError,
 )
 from realmnet_runtime.files import sha256_of
-from realmnet_runtime.heat_overlay import LEAST_SIDE
-from realmnet_runtime.images import list_images
-from realmnet_runtime.predictor import Predictor
+from realmnet_runtime.pictures.images import list_images
 from realmnet_runtime.refusals import refused_answer
 from realmnet_runtime.slots import SlotStore
 

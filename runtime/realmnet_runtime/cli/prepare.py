@@ -9,13 +9,13 @@ import msgspec
 import typer
 
 from realmnet_runtime.backends import default_threads
-from realmnet_runtime.bundle import Bundle
+from realmnet_runtime.bundles.bundle import Bundle
+from realmnet_runtime.bundles.default_bundle import find_default_bundle
 from realmnet_runtime.cli.options import AllowUnsigned, JsonOption, TrustedKeys, trust_of
 from realmnet_runtime.cli.outputs import print_json, say
 from realmnet_runtime.cli.tables import facts_table, print_renderable
-from realmnet_runtime.default_bundle import find_default_bundle
-from realmnet_runtime.prepare import PreparedVariant, prepare_bundle
-from realmnet_runtime.prepared import user_cache
+from realmnet_runtime.compiled.prepare import PreparedVariant, prepare_bundle
+from realmnet_runtime.compiled.prepared import user_cache
 
 
 def prepare(  # noqa: PLR0917 - the options of a command are all by name

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from realmnet_runtime.answering.prediction import Prediction
 from realmnet_runtime.cli.drawings import file_words, heat_maps
 from realmnet_runtime.cli.outputs import require_writable_directory, say
 from realmnet_runtime.dicom import (
@@ -18,9 +19,8 @@ from realmnet_runtime.dicom import (
 from realmnet_runtime.dicom.concepts import CodeMap, read_code_map
 from realmnet_runtime.errors import UnreadableImage, UsageError
 from realmnet_runtime.files import write_atomically
-from realmnet_runtime.images import read_image
 from realmnet_runtime.labels import LabelSet
-from realmnet_runtime.prediction import Prediction
+from realmnet_runtime.pictures.images import read_image
 
 _PREAMBLE_BYTES: Final = 132
 

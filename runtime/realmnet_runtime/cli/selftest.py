@@ -8,6 +8,8 @@ from typing import Annotated
 import msgspec
 import typer
 
+from realmnet_runtime.answering.predictor import Predictor
+from realmnet_runtime.answering.selection import AUTO
 from realmnet_runtime.cli.options import (
     AllowUnsigned,
     CacheOption,
@@ -21,10 +23,8 @@ from realmnet_runtime.cli.options import (
 from realmnet_runtime.cli.outputs import print_json, require_writable_file
 from realmnet_runtime.cli.tables import facts_table, print_renderable, receipt_facts
 from realmnet_runtime.errors import UsageError
-from realmnet_runtime.predictor import Predictor
-from realmnet_runtime.receipt import Receipt, receipt_of, write_receipt
-from realmnet_runtime.selection import AUTO
-from realmnet_runtime.selftest import SelfTestReport, run_selftest
+from realmnet_runtime.proof.receipt import Receipt, receipt_of, write_receipt
+from realmnet_runtime.proof.selftest import SelfTestReport, run_selftest
 from realmnet_runtime.slots import RunOptions, SlotStore
 
 

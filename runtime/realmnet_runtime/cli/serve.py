@@ -9,6 +9,8 @@ from typing import Annotated, Final
 import cv2
 import typer
 
+from realmnet_runtime.answering.predictor import Predictor
+from realmnet_runtime.answering.selection import AUTO
 from realmnet_runtime.audit import AuditLog
 from realmnet_runtime.cli.options import (
     AllowUnsigned,
@@ -22,8 +24,6 @@ from realmnet_runtime.cli.options import (
     trust_of,
 )
 from realmnet_runtime.cli.outputs import say
-from realmnet_runtime.predictor import Predictor
-from realmnet_runtime.selection import AUTO
 from realmnet_runtime.serving import Service, ServiceLimits, bound_socket
 from realmnet_runtime.serving import serve as serve_on
 from realmnet_runtime.serving.server import is_loopback, url_of

@@ -11,10 +11,10 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from realmnet_runtime.answering.prediction import Prediction
 from realmnet_runtime.cli.outputs import emit
 from realmnet_runtime.labels import LabelSet
-from realmnet_runtime.prediction import Prediction
-from realmnet_runtime.receipt import Receipt
+from realmnet_runtime.proof.receipt import Receipt
 
 _BAR_CELLS = 20
 

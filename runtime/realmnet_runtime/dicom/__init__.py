@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from realmnet_runtime.answering.prediction import Prediction
     from realmnet_runtime.dicom.picture import DicomPicture
     from realmnet_runtime.labels import LabelSet
-    from realmnet_runtime.prediction import Prediction
 
 __all__ = [
     "decode_dicom",

@@ -13,6 +13,7 @@ from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes as standard
 
 from realmnet_runtime._version import __version__
+from realmnet_runtime.answering.prediction import Prediction
 from realmnet_runtime.dicom._source import (
     BURNED_IN,
     LOSSY,
@@ -25,8 +26,7 @@ from realmnet_runtime.dicom._source import (
 from realmnet_runtime.dicom.notices import MANUFACTURER, RESEARCH_USE, plain
 from realmnet_runtime.errors import UsageError
 from realmnet_runtime.files import sha256_of
-from realmnet_runtime.images import require_rgb
-from realmnet_runtime.prediction import Prediction
+from realmnet_runtime.pictures.images import require_rgb
 from realmnet_runtime.suggestions import nearest
 
 _SERIES_NUMBER: Final = 7002

@@ -21,8 +21,8 @@ from realmnet_runtime.dicom.jpeg import with_colours_stated
 from realmnet_runtime.dicom.picture import DicomPicture
 from realmnet_runtime.dicom.run_lengths import decode_run_lengths
 from realmnet_runtime.errors import UnreadableImage
-from realmnet_runtime.image_headers import read_header
-from realmnet_runtime.images import decode_file
+from realmnet_runtime.pictures.image_headers import read_header
+from realmnet_runtime.pictures.images import decode_file
 
 _PIXELS: Final = 0x7FE00010
 

@@ -28,11 +28,11 @@ from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes as standard
 
 from realmnet_runtime._version import __version__
+from realmnet_runtime.answering.prediction import Prediction
 from realmnet_runtime.dicom._source import Source, derived_uid, encoded, read_source
 from realmnet_runtime.dicom.concepts import PRIVATE_SCHEME, CodeMap, Concept
 from realmnet_runtime.dicom.notices import MANUFACTURER, RESEARCH_USE, plain
 from realmnet_runtime.labels import Label, LabelSet
-from realmnet_runtime.prediction import Prediction
 
 _SERIES_NUMBER = 7001
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias, cast
 from realmnet_runtime.dicom.laterality import Laterality, laterality_of
 from realmnet_runtime.dicom.syntaxes import Coding, coding_of, require_image_class
 from realmnet_runtime.errors import ImageRefused, UnreadableImage, UsageError
-from realmnet_runtime.image_headers.header import check_dimensions
+from realmnet_runtime.pictures.image_headers.header import check_dimensions
 
 if TYPE_CHECKING:
     from realmnet_runtime.dicom._elements import Elements

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from realmnet_runtime.errors import UnreadableImage
-from realmnet_runtime.image_headers.header import truncated
+from realmnet_runtime.pictures.image_headers.header import truncated
 
 _START: Final = b"\xff\xd8"
 _SCAN: Final = 0xDA

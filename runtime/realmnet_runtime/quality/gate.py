@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from realmnet_runtime.field_of_view import FieldOfView
+from realmnet_runtime.aperture.field_of_view import FieldOfView
 from realmnet_runtime.quality.limits import DEFAULT_LIMITS, QualityGate, ScoreMapTable
 from realmnet_runtime.quality.map_distance import map_distance, score_map_statistics
 from realmnet_runtime.quality.measures import measure_picture

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from realmnet_runtime.field_of_view import FieldOfView
+from realmnet_runtime.aperture.field_of_view import FieldOfView
 
 SIDE: Final = 256
 """Side of the copy, pixels: near the 224 to 384 that models see, so what it cannot tell from

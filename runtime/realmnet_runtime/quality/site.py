@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
+from realmnet_runtime.answering.prediction import Prediction
+from realmnet_runtime.answering.predictor import Predictor
 from realmnet_runtime.errors import ImageRefused
-from realmnet_runtime.prediction import Prediction
-from realmnet_runtime.predictor import Predictor
 from realmnet_runtime.quality.limits import QualityGate
 from realmnet_runtime.quality.map_distance import map_distance, score_map_statistics
 from realmnet_runtime.quality.measured import MeasuredPicture, MeasuredPictures, fit_gate

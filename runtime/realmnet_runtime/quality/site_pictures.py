@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from realmnet_runtime.errors import ConfigurationError, MissingPath
-from realmnet_runtime.images import list_images
+from realmnet_runtime.pictures.images import list_images
 
 TABLES: Final = "ImageSets/Main"
 IMAGES: Final = "JPEGImages"

@@ -6,7 +6,7 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from realmnet_runtime.predictor import Predictor
+from realmnet_runtime.answering.predictor import Predictor
 from realmnet_runtime.serving.replies import OUTCOMES
 
 METRICS_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"

@@ -9,15 +9,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from realmnet_runtime.answering.deadline import Deadline
+from realmnet_runtime.answering.explain import bounded_size
+from realmnet_runtime.answering.prediction import Prediction
+from realmnet_runtime.answering.predictor import Predictor
 from realmnet_runtime.audit import AuditLog
-from realmnet_runtime.deadline import Deadline
+from realmnet_runtime.drawing.heat_overlay import FULL_EVIDENCE, heat_layer
 from realmnet_runtime.errors import OutputError, RealmnetError, UsageError
-from realmnet_runtime.explain import bounded_size
 from realmnet_runtime.files import sha256_of
-from realmnet_runtime.heat_overlay import FULL_EVIDENCE, heat_layer
-from realmnet_runtime.images import read_image
-from realmnet_runtime.prediction import Prediction
-from realmnet_runtime.predictor import Predictor
+from realmnet_runtime.pictures.images import read_image
 from realmnet_runtime.serving.bodies import Body
 from realmnet_runtime.serving.replies import Reply, answer_reply, error_reply
 from realmnet_runtime.serving.wishes import Wishes

@@ -14,10 +14,10 @@ from fastapi import Request
 from starlette.requests import ClientDisconnect
 
 from realmnet_runtime._version import __version__
+from realmnet_runtime.answering.deadline import Deadline
+from realmnet_runtime.answering.predictor import Predictor
 from realmnet_runtime.audit import AuditLog
-from realmnet_runtime.deadline import Deadline
 from realmnet_runtime.errors import RealmnetError
-from realmnet_runtime.predictor import Predictor
 from realmnet_runtime.serving.bodies import read_body
 from realmnet_runtime.serving.limits import ServiceLimits
 from realmnet_runtime.serving.measures import Measures

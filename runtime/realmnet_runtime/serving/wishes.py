@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from realmnet_runtime.explain import HEAT_MAP_SIDE
+from realmnet_runtime.answering.explain import HEAT_MAP_SIDE
 
 _LARGEST_FRAME = 1 << 31
 

@@ -11,10 +11,10 @@ from typing import Annotated, Final
 
 import msgspec
 
-from realmnet_runtime.bundle import Bundle
+from realmnet_runtime.bundles.bundle import Bundle
+from realmnet_runtime.bundles.manifest import Digest
 from realmnet_runtime.errors import ConfigurationError, IncompatibleError, IntegrityError
 from realmnet_runtime.files import sha256_of, write_atomically
-from realmnet_runtime.manifest import Digest
 from realmnet_runtime.slots.versions import Precedence, precedence
 from realmnet_runtime.structs import decode_json
 

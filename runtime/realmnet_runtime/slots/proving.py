@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from realmnet_runtime.conditions import Conditions, Fingerprint
+from realmnet_runtime.answering.predictor import Predictor
+from realmnet_runtime.answering.selection import AUTO
 from realmnet_runtime.errors import IntegrityError
-from realmnet_runtime.predictor import Predictor
-from realmnet_runtime.receipt import Receipt, prove
-from realmnet_runtime.selection import AUTO
+from realmnet_runtime.proof.conditions import Conditions, Fingerprint
+from realmnet_runtime.proof.receipt import Receipt, prove
 from realmnet_runtime.slots.pointer import Slot
 from realmnet_runtime.slots.shelf import Shelf
 

@@ -12,14 +12,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from realmnet_runtime.bundle import Bundle
+from realmnet_runtime.bundles.bundle import Bundle
+from realmnet_runtime.bundles.writer import SUFFIX, copy_bundle
 from realmnet_runtime.errors import IntegrityError, MissingPath
 from realmnet_runtime.files import is_temporary
-from realmnet_runtime.receipt import Receipt, read_receipt, write_receipt
-from realmnet_runtime.signature import Signature
+from realmnet_runtime.proof.receipt import Receipt, read_receipt, write_receipt
+from realmnet_runtime.signatures.signature import Signature
+from realmnet_runtime.signatures.trust import ANY_BUNDLE, Trust
 from realmnet_runtime.slots.pointer import NAME_DIGITS, Slot
-from realmnet_runtime.trust import ANY_BUNDLE, Trust
-from realmnet_runtime.writer import SUFFIX, copy_bundle
 
 RECEIPT_SUFFIX: Final = ".receipt.json"
 

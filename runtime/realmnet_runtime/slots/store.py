@@ -16,8 +16,8 @@ from typing import Final, Literal
 
 import msgspec
 
-from realmnet_runtime.bundle import Bundle
-from realmnet_runtime.conditions import Conditions, Fingerprint
+from realmnet_runtime.answering.predictor import Predictor
+from realmnet_runtime.bundles.bundle import Bundle
 from realmnet_runtime.errors import (
     IncompatibleError,
     MissingPath,
@@ -25,7 +25,8 @@ from realmnet_runtime.errors import (
 )
 from realmnet_runtime.files import is_temporary, make_directory
 from realmnet_runtime.locks import exclusive
-from realmnet_runtime.predictor import Predictor
+from realmnet_runtime.proof.conditions import Conditions, Fingerprint
+from realmnet_runtime.signatures.trust import DEFAULT_TRUST, Trust
 from realmnet_runtime.slots.pointer import (
     POINTER_NAME,
     Pointer,
@@ -35,7 +36,6 @@ from realmnet_runtime.slots.pointer import (
 )
 from realmnet_runtime.slots.proving import ProvenSlot, RunOptions, open_slot, prove_slot, worth_of
 from realmnet_runtime.slots.shelf import Shelf, sweep_temporaries
-from realmnet_runtime.trust import DEFAULT_TRUST, Trust
 
 LOCK_NAME: Final = "lock"
 SHELF_NAME: Final = "slots"

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, final
 
-from realmnet_runtime.images import SUFFIXES
+from realmnet_runtime.pictures.images import SUFFIXES
 from realmnet_runtime.watching.settings import WatchSettings
 
 LONGEST_RETRY_SECONDS: Final = 30.0

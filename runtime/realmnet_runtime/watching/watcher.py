@@ -9,10 +9,10 @@ from typing import Any, Final, Literal, final
 
 import msgspec
 
+from realmnet_runtime.answering.predictor import Predictor
 from realmnet_runtime.errors import ImageRefused, MissingPath, UnreadableImage
 from realmnet_runtime.files import sha256_of
-from realmnet_runtime.images import read_bytes
-from realmnet_runtime.predictor import Predictor
+from realmnet_runtime.pictures.images import read_bytes
 from realmnet_runtime.refusals import refused_answer
 from realmnet_runtime.watching.archive import Archive
 from realmnet_runtime.watching.arrivals import Arrivals

@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from realmnet_benchmarks.phantoms import BALANCED, draw_population, render
-from realmnet_runtime.field_of_view import find_field_of_view
+from realmnet_runtime.aperture.field_of_view import find_field_of_view
 from realmnet_runtime.quality import DEFAULT_LIMITS, judge, measure_picture
 
 Image = NDArray[np.uint8]

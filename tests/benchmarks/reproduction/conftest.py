@@ -12,8 +12,8 @@ import pytest
 from realmnet_benchmarks.reproduction import Draws, Results, read_results
 from realmnet_benchmarks.score_facts import PHANTOMS, ScoreFacts, TableFacts, TrainingFacts
 from realmnet_benchmarks.score_tables import ScoreTable, save_scores
+from realmnet_runtime.bundles.manifest import OperatingPoint
 from realmnet_runtime.labels import PERIPHERAL, PSMM, LabelSet
-from realmnet_runtime.manifest import OperatingPoint
 
 DRAWS: Final = Draws(replicates=20, seed=7)
 

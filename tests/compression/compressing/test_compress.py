@@ -21,11 +21,11 @@ from realmnet_compression.compressing.recipe import CompressionRecipe, load_comp
 from realmnet_compression.compressing.run import CompressionReport, compress
 from realmnet_compression.compressing.steps import GateStep
 from realmnet_compression.compressing.tables import open_tables
-from realmnet_runtime.bundle import Bundle
+from realmnet_runtime.bundles.bundle import Bundle
 from realmnet_runtime.cpu import has_int8_dot_product
 from realmnet_runtime.errors import ConfigurationError, GateFailed, UsageError
 from realmnet_runtime.labels import PERIPHERAL
-from realmnet_runtime.trust import ANY_BUNDLE
+from realmnet_runtime.signatures.trust import ANY_BUNDLE
 from realmnet_training.checkpoint import (
     architecture_of,
     load_checkpoint,

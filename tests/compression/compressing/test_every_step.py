@@ -16,11 +16,11 @@ from realmnet_compression.compressing.recipe import CompressionRecipe, load_comp
 from realmnet_compression.compressing.run import CompressionReport
 from realmnet_compression.compressing.steps import AwareStep, DistilStep
 from realmnet_runtime.backends._engine_key import read_record
-from realmnet_runtime.bundle import Bundle
+from realmnet_runtime.bundles.bundle import Bundle
 from realmnet_runtime.cpu import has_int8_dot_product
 from realmnet_runtime.errors import BackendUnavailable, ConfigurationError, UsageError
 from realmnet_runtime.files import sha256_of
-from realmnet_runtime.trust import ANY_BUNDLE
+from realmnet_runtime.signatures.trust import ANY_BUNDLE
 from realmnet_training.checkpoint import read_facts
 from realmnet_training.fitting.learner import Learner
 from realmnet_training.fitting.supervision import Batch

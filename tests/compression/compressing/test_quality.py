@@ -17,12 +17,12 @@ from realmnet_compression.compressing.bundle import BundleReport, read_bundle_re
 from realmnet_compression.compressing.recipe import CompressionRecipe, load_compression
 from realmnet_compression.compressing.run import CompressionReport, compress
 from realmnet_compression.releasing.quality_fit import measure_development, require_raw
-from realmnet_runtime.bundle import Bundle
+from realmnet_runtime.answering.predictor import Predictor
+from realmnet_runtime.bundles.bundle import Bundle
+from realmnet_runtime.bundles.manifest import Manifest, encode_manifest
 from realmnet_runtime.errors import ConfigurationError, MissingPath, UsageError
 from realmnet_runtime.files import sha256_of
-from realmnet_runtime.manifest import Manifest, encode_manifest
-from realmnet_runtime.predictor import Predictor
-from realmnet_runtime.preprocess import PreprocessSpec
+from realmnet_runtime.pictures.preprocess import PreprocessSpec
 from realmnet_runtime.quality.site import SiteReport, fit_site
 from realmnet_runtime.quality.site_pictures import site_pictures
 from realmnet_training.pictures.prepared import prepare_split

@@ -12,7 +12,7 @@ from realmnet_benchmarks.phantom_splits import SplitPlan, draw_splits
 from realmnet_benchmarks.phantoms import write_dataset
 from realmnet_compression.distillation.teacher import Teacher, open_teacher
 from realmnet_runtime.labels import PSMM
-from realmnet_runtime.preprocess import PreprocessSpec
+from realmnet_runtime.pictures.preprocess import PreprocessSpec
 from realmnet_training.checkpoint import CheckpointFacts, architecture_of, save_checkpoint
 from realmnet_training.config import Preset, load_preset
 from realmnet_training.model import RealMNet

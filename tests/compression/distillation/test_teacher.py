@@ -15,7 +15,7 @@ from realmnet_compression.distillation.teacher import Teacher, open_teacher
 from realmnet_runtime.errors import ConfigurationError, IntegrityError, MissingPath
 from realmnet_runtime.files import sha256_of
 from realmnet_runtime.labels import PERIPHERAL, PSMM
-from realmnet_runtime.preprocess import PreprocessSpec
+from realmnet_runtime.pictures.preprocess import PreprocessSpec
 from realmnet_training.checkpoint import load_network
 from realmnet_training.model import RealMNet
 

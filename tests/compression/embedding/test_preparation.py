@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from realmnet_compression.embedding.builder import GraphBuilder
 from realmnet_compression.embedding.single_file import add_preparation, make_inputs
-from realmnet_runtime.field_of_view import FieldOfView
-from realmnet_runtime.preprocess import PreprocessSpec, prepare, to_tensor
+from realmnet_runtime.aperture.field_of_view import FieldOfView
+from realmnet_runtime.pictures.preprocess import PreprocessSpec, prepare, to_tensor
 
 SIZE = 32
 SPECS = {

@@ -14,17 +14,17 @@ from realmnet_benchmarks.phantoms import draw_population, render
 from realmnet_compression.embedding.run import open_single_file
 from realmnet_compression.embedding.single_file import embed_variant, read_facts
 from realmnet_compression.embedding.write import write_single_file
-from realmnet_runtime.bundle import Bundle
+from realmnet_runtime.answering.predictor import Predictor
+from realmnet_runtime.aperture.field_of_view import find_field_of_view
+from realmnet_runtime.bundles.bundle import Bundle
+from realmnet_runtime.bundles.manifest import Model, OperatingPoint, Provenance, Variant
+from realmnet_runtime.bundles.writer import write_bundle
 from realmnet_runtime.cli import main
 from realmnet_runtime.errors import ConfigurationError, GateFailed, IncompatibleError
-from realmnet_runtime.field_of_view import find_field_of_view
-from realmnet_runtime.images import read_image
 from realmnet_runtime.labels import PSMM
-from realmnet_runtime.manifest import Model, OperatingPoint, Provenance, Variant
-from realmnet_runtime.predictor import Predictor
-from realmnet_runtime.preprocess import PreprocessSpec
-from realmnet_runtime.trust import ANY_BUNDLE
-from realmnet_runtime.writer import write_bundle
+from realmnet_runtime.pictures.images import read_image
+from realmnet_runtime.pictures.preprocess import PreprocessSpec
+from realmnet_runtime.signatures.trust import ANY_BUNDLE
 
 POINT = OperatingPoint(
     temperatures={name: 0.5 + 0.1 * index for index, name in enumerate(PSMM.names)},

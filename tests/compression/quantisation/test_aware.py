@@ -33,7 +33,7 @@ from realmnet_compression.quantisation.aware_pictures import TrainingPictures
 from realmnet_compression.quantisation.nncf_library import is_quantiser
 from realmnet_runtime.errors import ConfigurationError, UsageError
 from realmnet_runtime.labels import PSMM
-from realmnet_runtime.preprocess import PreprocessSpec
+from realmnet_runtime.pictures.preprocess import PreprocessSpec
 from realmnet_training.config import AugmentConfig
 from realmnet_training.model import RealMNet
 from realmnet_training.pictures.prepared import PreparedSplit

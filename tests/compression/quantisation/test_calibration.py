@@ -18,7 +18,7 @@ from realmnet_compression.quantisation.calibration import (
 )
 from realmnet_runtime.errors import ConfigurationError, UsageError
 from realmnet_runtime.labels import PSMM
-from realmnet_runtime.preprocess import PreprocessSpec, to_tensor
+from realmnet_runtime.pictures.preprocess import PreprocessSpec, to_tensor
 from realmnet_training.pictures.prepared import PreparedSplit
 
 

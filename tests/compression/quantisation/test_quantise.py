@@ -21,8 +21,8 @@ from realmnet_compression.quantisation.quantise import (
     quantise,
 )
 from realmnet_runtime.backends import EngineRequest, load_engine
+from realmnet_runtime.bundles.manifest import Engine, Precision
 from realmnet_runtime.errors import ConfigurationError, GateFailed, UsageError
-from realmnet_runtime.manifest import Engine, Precision
 
 Float32Array = NDArray[np.float32]
 ONE_THREAD = QuantiseSettings(threads=1)

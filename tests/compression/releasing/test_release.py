@@ -10,16 +10,16 @@ import pytest
 from realmnet_benchmarks.records import read_psmm
 from realmnet_compression.recipe import Recipe, load_recipe
 from realmnet_compression.releasing.release import ReleaseReport, release
-from realmnet_runtime.bundle import Bundle
+from realmnet_runtime.answering.predictor import Predictor
+from realmnet_runtime.bundles.bundle import Bundle
 from realmnet_runtime.cli import main
 from realmnet_runtime.cpu import INT8_DOT_PRODUCT, has_int8_dot_product
 from realmnet_runtime.errors import ConfigurationError, GateFailed, MissingPath, UsageError
 from realmnet_runtime.labels import PERIPHERAL
-from realmnet_runtime.predictor import Predictor
+from realmnet_runtime.proof.selftest import run_selftest
 from realmnet_runtime.quality.site import fit_site
 from realmnet_runtime.quality.site_pictures import site_pictures
-from realmnet_runtime.selftest import run_selftest
-from realmnet_runtime.trust import ANY_BUNDLE
+from realmnet_runtime.signatures.trust import ANY_BUNDLE
 from realmnet_training.checkpoint import (
     architecture_of,
     load_checkpoint,

@@ -19,10 +19,10 @@ from realmnet_compression.quantisation.quantise import QuantiseSettings, quantis
 from realmnet_compression.verifying.commands import verify as verify_command
 from realmnet_compression.verifying.subjects import open_subject, require_same
 from realmnet_compression.verifying.verify import Verification, VerifyLimits, verify
-from realmnet_runtime.default_bundle import find_default_bundle
+from realmnet_runtime.bundles.default_bundle import find_default_bundle
 from realmnet_runtime.errors import ConfigurationError, GateFailed, MissingPath, UsageError
 from realmnet_runtime.labels import PERIPHERAL, PSMM, LabelSet
-from realmnet_runtime.preprocess import PreprocessSpec
+from realmnet_runtime.pictures.preprocess import PreprocessSpec
 from realmnet_training.checkpoint import CheckpointFacts, architecture_of, save_checkpoint
 from realmnet_training.model import RealMNet
 

@@ -13,7 +13,7 @@ from realmnet_runtime import Prediction, Predictor
 from realmnet_runtime.audit import AuditLog
 from realmnet_runtime.backends import installed_engines
 from realmnet_runtime.errors import NoFieldOfView
-from realmnet_runtime.trust import ANY_BUNDLE
+from realmnet_runtime.signatures.trust import ANY_BUNDLE
 
 
 @pytest.fixture(scope="package")

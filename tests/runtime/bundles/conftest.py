@@ -11,8 +11,7 @@ from typing import Any
 
 import pytest
 
-from realmnet_runtime.labels import PERIPHERAL
-from realmnet_runtime.manifest import (
+from realmnet_runtime.bundles.manifest import (
     Evidence,
     GoldenAnswer,
     GoldenCase,
@@ -21,8 +20,9 @@ from realmnet_runtime.manifest import (
     Provenance,
     Variant,
 )
-from realmnet_runtime.preprocess import PreprocessSpec
-from realmnet_runtime.writer import write_bundle
+from realmnet_runtime.bundles.writer import write_bundle
+from realmnet_runtime.labels import PERIPHERAL
+from realmnet_runtime.pictures.preprocess import PreprocessSpec
 
 STORED, DEFLATED = 0, 8
 REGULAR_FILE = 0o100644 << 16

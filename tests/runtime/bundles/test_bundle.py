@@ -14,7 +14,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from realmnet_runtime.bundle import Bundle
+from realmnet_runtime.bundles.bundle import Bundle
+from realmnet_runtime.bundles.manifest import digest_line
+from realmnet_runtime.bundles.writer import write_bundle
 from realmnet_runtime.errors import (
     ConfigurationError,
     IncompatibleError,
@@ -22,9 +24,7 @@ from realmnet_runtime.errors import (
     MissingPath,
     RealmnetError,
 )
-from realmnet_runtime.manifest import digest_line
-from realmnet_runtime.trust import ANY_BUNDLE
-from realmnet_runtime.writer import write_bundle
+from realmnet_runtime.signatures.trust import ANY_BUNDLE
 
 Contents = Callable[[], dict[str, Any]]
 ZipFormat = tuple[Any, Any, Any]

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from realmnet_runtime.bundle import Bundle
+from realmnet_runtime.bundles.bundle import Bundle
 from realmnet_runtime.errors import IntegrityError
-from realmnet_runtime.trust import ANY_BUNDLE
+from realmnet_runtime.signatures.trust import ANY_BUNDLE
 
 MEBIBYTE = 1 << 20
 SYMBOLIC_LINK, PIPE, DEVICE, DIRECTORY = 0o120777, 0o010644, 0o020644, 0o040755

@@ -13,14 +13,14 @@ from pathlib import Path
 import pytest
 
 from realmnet_runtime.errors import MissingPath, OutputError, UsageError
-from realmnet_runtime.keys import (
+from realmnet_runtime.signatures.keys import (
     PublicKey,
     generate_key_pair,
     read_private_key,
     read_public_key,
     read_trusted_keys,
 )
-from realmnet_runtime.trust import Trust
+from realmnet_runtime.signatures.trust import Trust
 
 from ...conftest import need_package
 

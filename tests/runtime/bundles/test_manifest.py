@@ -11,9 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realmnet_runtime.errors import ConfigurationError, IncompatibleError, IntegrityError
-from realmnet_runtime.labels import LABEL_SETS
-from realmnet_runtime.manifest import (
+from realmnet_runtime.bundles.manifest import (
     Artifact,
     Evidence,
     GoldenAnswer,
@@ -27,9 +25,11 @@ from realmnet_runtime.manifest import (
     manifest_schema,
     read_manifest,
 )
-from realmnet_runtime.preprocess import PreprocessSpec
+from realmnet_runtime.bundles.writer import build_manifest
+from realmnet_runtime.errors import ConfigurationError, IncompatibleError, IntegrityError
+from realmnet_runtime.labels import LABEL_SETS
+from realmnet_runtime.pictures.preprocess import PreprocessSpec
 from realmnet_runtime.quality import DEFAULT_LIMITS, QualityGate, ScoreMapTable, SiteFit
-from realmnet_runtime.writer import build_manifest
 
 SCHEMA_FILE = Path(__file__).parents[3] / "docs/schema/manifest.schema.json"
 

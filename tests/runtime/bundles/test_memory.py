@@ -14,11 +14,11 @@ import pytest
 
 from realmnet_runtime import Bundle, Predictor
 from realmnet_runtime.backends import installed_engines
+from realmnet_runtime.bundles.manifest import Variant
+from realmnet_runtime.bundles.writer import write_bundle
+from realmnet_runtime.compiled.prepare import prepare_bundle
 from realmnet_runtime.errors import IntegrityError, UsageError
-from realmnet_runtime.manifest import Variant
-from realmnet_runtime.prepare import prepare_bundle
-from realmnet_runtime.trust import ANY_BUNDLE
-from realmnet_runtime.writer import write_bundle
+from realmnet_runtime.signatures.trust import ANY_BUNDLE
 
 BundleMaker = Callable[..., Path]
 

@@ -16,15 +16,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from realmnet_runtime import Predictor, Trust
-from realmnet_runtime.bundle import Bundle
+from realmnet_runtime.bundles.bundle import Bundle
+from realmnet_runtime.bundles.manifest import SIGNATURE_NAME, digest_line
+from realmnet_runtime.bundles.writer import copy_bundle, write_bundle
 from realmnet_runtime.errors import IntegrityError, MissingPath, UsageError
 from realmnet_runtime.files import sha256_of
-from realmnet_runtime.keys import PrivateKey, generate_key_pair, read_private_key
-from realmnet_runtime.manifest import SIGNATURE_NAME, digest_line
-from realmnet_runtime.signature import SIGNATURE_BYTES, Signature, decode_signature
-from realmnet_runtime.signing import sign_bundle
-from realmnet_runtime.trust import ANY_BUNDLE, Unsigned
-from realmnet_runtime.writer import copy_bundle, write_bundle
+from realmnet_runtime.signatures.keys import PrivateKey, generate_key_pair, read_private_key
+from realmnet_runtime.signatures.signature import SIGNATURE_BYTES, Signature, decode_signature
+from realmnet_runtime.signatures.signing import sign_bundle
+from realmnet_runtime.signatures.trust import ANY_BUNDLE, Unsigned
 
 from ...conftest import need_package
 

@@ -16,11 +16,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from realmnet_runtime.bundle import Bundle
+from realmnet_runtime.bundles.bundle import Bundle
+from realmnet_runtime.bundles.manifest import GoldenCase, encode_manifest
+from realmnet_runtime.bundles.writer import build_manifest, copy_bundle, write_bundle
 from realmnet_runtime.errors import ConfigurationError, IntegrityError, MissingPath, OutputError
-from realmnet_runtime.manifest import GoldenCase, encode_manifest
-from realmnet_runtime.trust import ANY_BUNDLE
-from realmnet_runtime.writer import build_manifest, copy_bundle, write_bundle
+from realmnet_runtime.signatures.trust import ANY_BUNDLE
 
 Contents = Callable[[], dict[str, Any]]
 ZipFormat = tuple[Any, Any, Any]
@@ -303,10 +303,10 @@ def test_old_bundle_survives_a_disk_that_takes_no_more(
     before = tree(tmp_path)
     program = f"""
         import resource, sys
-        from realmnet_runtime.bundle import Bundle
+        from realmnet_runtime.bundles.bundle import Bundle
         from realmnet_runtime.errors import OutputError
-        from realmnet_runtime.trust import ANY_BUNDLE
-        from realmnet_runtime.writer import copy_bundle, write_bundle
+        from realmnet_runtime.signatures.trust import ANY_BUNDLE
+        from realmnet_runtime.bundles.writer import copy_bundle, write_bundle
 
         with Bundle.open({name!r}, trust=ANY_BUNDLE) as bundle:
             manifest = bundle.manifest

@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 from realmnet_runtime import Bundle
-from realmnet_runtime.trust import ANY_BUNDLE
+from realmnet_runtime.signatures.trust import ANY_BUNDLE
 
 Command = Callable[..., Any]
 Image = NDArray[np.uint8]

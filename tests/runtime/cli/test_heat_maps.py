@@ -13,8 +13,8 @@ import cv2
 import pytest
 
 from realmnet_runtime import PSMM
+from realmnet_runtime.bundles.manifest import OperatingPoint, Variant
 from realmnet_runtime.cli.drawings import file_words
-from realmnet_runtime.manifest import OperatingPoint, Variant
 
 Command = Callable[..., Any]
 pytestmark = pytest.mark.usefixtures("an_engine")

@@ -18,7 +18,7 @@ import pytest
 from numpy.typing import NDArray
 
 from realmnet_runtime import Predictor
-from realmnet_runtime.trust import ANY_BUNDLE
+from realmnet_runtime.signatures.trust import ANY_BUNDLE
 
 Command = Callable[..., Any]
 pytestmark = pytest.mark.usefixtures("an_engine")

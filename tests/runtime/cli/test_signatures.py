@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from realmnet_runtime.keys import read_private_key, read_public_key
+from realmnet_runtime.signatures.keys import read_private_key, read_public_key
 
 from ...conftest import need_package
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from realmnet_runtime.receipt import read_receipt
+from realmnet_runtime.proof.receipt import read_receipt
 
 Command = Callable[..., Any]
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from realmnet_runtime import Prediction, Predictor
 from realmnet_runtime.backends import installed_engines
 from realmnet_runtime.cli import main
-from realmnet_runtime.trust import ANY_BUNDLE
+from realmnet_runtime.signatures.trust import ANY_BUNDLE
 
 from ...conftest import need_package, need_program
 

@@ -12,9 +12,9 @@ import pytest
 from numpy.typing import NDArray
 
 from realmnet_runtime import PSMM, Predictor
-from realmnet_runtime.heat_overlay import draw_heat_map
-from realmnet_runtime.images import read_image
-from realmnet_runtime.manifest import OperatingPoint, Variant
+from realmnet_runtime.bundles.manifest import OperatingPoint, Variant
+from realmnet_runtime.drawing.heat_overlay import draw_heat_map
+from realmnet_runtime.pictures.images import read_image
 
 pydicom = pytest.importorskip("pydicom", reason="DICOM needs the extra 'dicom'")
 pytest.importorskip("highdicom", reason="captures need the extra 'dicom'")

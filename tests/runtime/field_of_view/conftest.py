@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from realmnet_runtime.field_of_view import FieldOfView
+from realmnet_runtime.aperture.field_of_view import FieldOfView
 
 Image = NDArray[np.uint8]
 Mask = NDArray[np.bool_]

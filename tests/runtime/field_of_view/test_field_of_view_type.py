@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from realmnet_runtime.aperture.field_of_view import FieldOfView
 from realmnet_runtime.errors import UsageError
-from realmnet_runtime.field_of_view import FieldOfView
 
 
 def rectangle(box: tuple[int, int, int, int], height: int, width: int) -> FieldOfView:

@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import settings as within
 from hypothesis import strategies as st
 
-from realmnet_runtime._surround import reduce
-from realmnet_runtime.field_of_view import find_field_of_view
+from realmnet_runtime.aperture._surround import reduce
+from realmnet_runtime.aperture.field_of_view import find_field_of_view
 
 Draw = Callable[..., Any]
 seeds = st.integers(0, 10_000)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from realmnet_runtime.field_of_view import find_field_of_view
+from realmnet_runtime.aperture.field_of_view import find_field_of_view
 
 phantoms = pytest.importorskip(
     "realmnet_benchmarks.phantoms", reason="the toolkit, which draws phantoms, is not installed"

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from realmnet_runtime.field_of_view import find_field_of_view
+from realmnet_runtime.aperture.field_of_view import find_field_of_view
 
 IMAGES = Path(__file__).parents[4] / "shared" / "images"
 BOXES = IMAGES / "field_of_view_boxes.csv"

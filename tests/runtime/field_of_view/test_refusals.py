@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from realmnet_runtime.aperture.field_of_view import find_field_of_view
 from realmnet_runtime.errors import NoFieldOfView, UsageError
-from realmnet_runtime.field_of_view import find_field_of_view
 
 Image = NDArray[np.uint8]
 

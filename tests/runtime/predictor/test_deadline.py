@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from realmnet_runtime import DeadlineExceeded, Predictor, UsageError
+from realmnet_runtime.answering.deadline import LONGEST_SECONDS, Deadline
 from realmnet_runtime.backends import AUTO_ORDER, EngineRequest, installed_engines, open_backend
 from realmnet_runtime.backends._contract import Backend
-from realmnet_runtime.deadline import LONGEST_SECONDS, Deadline
-from realmnet_runtime.trust import ANY_BUNDLE
+from realmnet_runtime.signatures.trust import ANY_BUNDLE
 
 SIZE = 448
 

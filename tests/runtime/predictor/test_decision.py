@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realmnet_runtime.decision import calibrated_probabilities, findings_of, sigmoid
+from realmnet_runtime.answering.decision import calibrated_probabilities, findings_of, sigmoid
+from realmnet_runtime.bundles.manifest import OperatingPoint
 from realmnet_runtime.errors import IncompatibleError
 from realmnet_runtime.labels import PSMM
-from realmnet_runtime.manifest import OperatingPoint
 
 expit = pytest.importorskip("scipy.special", reason="scipy is the oracle").expit
 

@@ -12,7 +12,7 @@ import pytest
 SCRIPT = """
 import sys
 from importlib import metadata
-from realmnet_runtime import default_bundle
+from realmnet_runtime.bundles import default_bundle
 from realmnet_runtime.errors import RealmnetError
 folders = sys.argv[1:]
 default_bundle.entry_points = lambda group: [

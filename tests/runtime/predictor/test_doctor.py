@@ -6,7 +6,7 @@ import importlib
 
 from realmnet_runtime.backends import ENGINES, installed_engines
 from realmnet_runtime.cpu import instruction_sets
-from realmnet_runtime.doctor import conflicting_wheels, examine
+from realmnet_runtime.proof.doctor import conflicting_wheels, examine
 
 
 def test_two_wheels_of_one_library_are_flagged() -> None:

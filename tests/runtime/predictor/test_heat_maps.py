@@ -19,11 +19,11 @@ from realmnet_runtime import (
     Predictor,
     UsageError,
 )
+from realmnet_runtime.answering.explain import HEAT_MAP_SIDE, bounded_size, heat_map
 from realmnet_runtime.backends import installed_engines
-from realmnet_runtime.explain import HEAT_MAP_SIDE, bounded_size, heat_map
-from realmnet_runtime.frame import Frame
-from realmnet_runtime.preprocess import Placement
-from realmnet_runtime.trust import ANY_BUNDLE
+from realmnet_runtime.pictures.frame import Frame
+from realmnet_runtime.pictures.preprocess import Placement
+from realmnet_runtime.signatures.trust import ANY_BUNDLE
 
 pytestmark = pytest.mark.skipif(not installed_engines(), reason="no engine installed")
 

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from realmnet_runtime import FieldOfView, Prediction, Predictor, UsageError
 from realmnet_runtime.backends import installed_engines
-from realmnet_runtime.heat_overlay import FULL_EVIDENCE, draw_heat, draw_heat_map
-from realmnet_runtime.overlay import BACKGROUND, FOUND, QUIET
-from realmnet_runtime.trust import ANY_BUNDLE
+from realmnet_runtime.drawing.heat_overlay import FULL_EVIDENCE, draw_heat, draw_heat_map
+from realmnet_runtime.drawing.overlay import BACKGROUND, FOUND, QUIET
+from realmnet_runtime.signatures.trust import ANY_BUNDLE
 
 needs_engine = pytest.mark.skipif(not installed_engines(), reason="no engine installed")
 

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from realmnet_runtime import Predictor, UsageError
 from realmnet_runtime.backends import installed_engines
-from realmnet_runtime.overlay import draw_overlay, encode_png
-from realmnet_runtime.trust import ANY_BUNDLE
+from realmnet_runtime.drawing.overlay import draw_overlay, encode_png
+from realmnet_runtime.signatures.trust import ANY_BUNDLE
 
 pytestmark = pytest.mark.skipif(not installed_engines(), reason="no engine installed")
 

@@ -25,11 +25,11 @@ from realmnet_runtime import (
     UsageError,
     find_field_of_view,
 )
+from realmnet_runtime.answering.prediction import STAGES
 from realmnet_runtime.backends import AUTO_ORDER, installed_engines
+from realmnet_runtime.bundles.manifest import OperatingPoint, Variant
 from realmnet_runtime.cpu import instruction_sets
-from realmnet_runtime.manifest import OperatingPoint, Variant
-from realmnet_runtime.prediction import STAGES
-from realmnet_runtime.trust import ANY_BUNDLE
+from realmnet_runtime.signatures.trust import ANY_BUNDLE
 
 
 class Maker(Protocol):

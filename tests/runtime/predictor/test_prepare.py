@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 
 from realmnet_runtime import Bundle, Predictor, UsageError
 from realmnet_runtime.backends import installed_engines, load_preparer
+from realmnet_runtime.bundles.manifest import OperatingPoint, Variant
+from realmnet_runtime.bundles.writer import write_bundle
+from realmnet_runtime.compiled.loading import key_of
+from realmnet_runtime.compiled.prepare import prepare_bundle
+from realmnet_runtime.compiled.prepared import PreparedStore, user_cache
 from realmnet_runtime.errors import IntegrityError, OutputError
-from realmnet_runtime.loading import key_of
-from realmnet_runtime.manifest import OperatingPoint, Variant
-from realmnet_runtime.prepare import prepare_bundle
-from realmnet_runtime.prepared import PreparedStore, user_cache
-from realmnet_runtime.trust import ANY_BUNDLE
-from realmnet_runtime.writer import write_bundle
+from realmnet_runtime.signatures.trust import ANY_BUNDLE
 
 pytestmark = pytest.mark.skipif(
     "openvino" not in installed_engines(), reason="openvino is not installed"

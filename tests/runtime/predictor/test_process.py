@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from realmnet_runtime import NoFieldOfView, Predictor, UnreadableImage
 from realmnet_runtime.backends import AUTO_ORDER, installed_engines
-from realmnet_runtime.trust import ANY_BUNDLE
+from realmnet_runtime.signatures.trust import ANY_BUNDLE
 
 
 @pytest.fixture(params=sorted(AUTO_ORDER))

@@ -12,14 +12,14 @@ import pytest
 from numpy.typing import NDArray
 
 from realmnet_runtime import Bundle, ImageRefused, Predictor, run_selftest
+from realmnet_runtime.answering.prediction import STAGES
 from realmnet_runtime.backends import installed_engines
-from realmnet_runtime.overlay import draw_overlay
-from realmnet_runtime.prediction import STAGES
+from realmnet_runtime.bundles.writer import copy_bundle_with_quality
+from realmnet_runtime.drawing.overlay import draw_overlay
 from realmnet_runtime.quality import DEFAULT_LIMITS, QualityGate, SiteFit
 from realmnet_runtime.quality.limits import ScoreMapTable
 from realmnet_runtime.quality.map_distance import map_distance, score_map_statistics
-from realmnet_runtime.trust import ANY_BUNDLE
-from realmnet_runtime.writer import copy_bundle_with_quality
+from realmnet_runtime.signatures.trust import ANY_BUNDLE
 
 Image = NDArray[np.uint8]
 

@@ -9,8 +9,8 @@ import pytest
 
 from realmnet_runtime import Bundle, IncompatibleError, IntegrityError, Predictor
 from realmnet_runtime.backends import installed_engines
-from realmnet_runtime.prepare import prepare_bundle
-from realmnet_runtime.trust import ANY_BUNDLE
+from realmnet_runtime.compiled.prepare import prepare_bundle
+from realmnet_runtime.signatures.trust import ANY_BUNDLE
 
 pytestmark = pytest.mark.skipif(
     "openvino" not in installed_engines(), reason="openvino is not installed"

@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from realmnet_runtime.answering.selection import choose_variant
 from realmnet_runtime.backends import AUTO_ORDER, ENGINES, installed_engines
+from realmnet_runtime.bundles.manifest import OperatingPoint, Variant
 from realmnet_runtime.errors import (
     BackendUnavailable,
     IncompatibleError,
     UsageError,
 )
-from realmnet_runtime.manifest import OperatingPoint, Variant
-from realmnet_runtime.selection import choose_variant
 
 POINT = OperatingPoint(temperatures={"a": 1.0}, thresholds={"a": 0.5}, fitted_on="a test")
 WORDS = ("avx512_vnni", "avx_vnni", "asimddp")

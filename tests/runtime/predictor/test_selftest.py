@@ -9,7 +9,7 @@ import pytest
 
 from realmnet_runtime import GateFailed, Predictor, run_selftest
 from realmnet_runtime.backends import installed_engines
-from realmnet_runtime.trust import ANY_BUNDLE
+from realmnet_runtime.signatures.trust import ANY_BUNDLE
 
 
 class Maker(Protocol):

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from realmnet_runtime.field_of_view import FieldOfView, find_field_of_view
-from realmnet_runtime.images import read_image
+from realmnet_runtime.aperture.field_of_view import FieldOfView, find_field_of_view
+from realmnet_runtime.pictures.images import read_image
 from realmnet_runtime.quality import measure_picture
 from realmnet_runtime.quality import measures as room
 

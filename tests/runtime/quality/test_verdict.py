@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from realmnet_runtime.aperture.field_of_view import find_field_of_view
 from realmnet_runtime.errors import ConfigurationError
-from realmnet_runtime.field_of_view import find_field_of_view
-from realmnet_runtime.images import read_image
+from realmnet_runtime.pictures.images import read_image
 from realmnet_runtime.quality import DEFAULT_LIMITS, Quality, judge, measure_picture
 from realmnet_runtime.quality.verdict import LEAST_COLOUR, RULES, Rule
 

@@ -16,7 +16,7 @@ from starlette.testclient import TestClient
 
 from realmnet_runtime import ImageRefused, Predictor, read_image
 from realmnet_runtime.audit import AuditLog, verify_logs
-from realmnet_runtime.heat_overlay import FULL_EVIDENCE, draw_heat, heat_layer
+from realmnet_runtime.drawing.heat_overlay import FULL_EVIDENCE, draw_heat, heat_layer
 from realmnet_runtime.refusals import refused_answer
 from realmnet_runtime.serving import Service
 

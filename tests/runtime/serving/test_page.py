@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from starlette.testclient import TestClient
 
-from realmnet_runtime.default_bundle import find_default_bundle
+from realmnet_runtime.bundles.default_bundle import find_default_bundle
 from realmnet_runtime.errors import RealmnetError
 
 from .conftest import Browser, Served

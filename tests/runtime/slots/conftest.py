@@ -11,9 +11,9 @@ import pytest
 
 from realmnet_runtime import Bundle, SlotStore
 from realmnet_runtime.backends import installed_engines
-from realmnet_runtime.manifest import GoldenCase
-from realmnet_runtime.trust import ANY_BUNDLE
-from realmnet_runtime.writer import write_bundle
+from realmnet_runtime.bundles.manifest import GoldenCase
+from realmnet_runtime.bundles.writer import write_bundle
+from realmnet_runtime.signatures.trust import ANY_BUNDLE
 
 VARIANT = "onnxruntime-fp32"
 

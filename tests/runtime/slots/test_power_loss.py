@@ -22,8 +22,8 @@ from pathlib import Path
 import pytest
 
 from realmnet_runtime import Bundle, SlotStore
+from realmnet_runtime.signatures.trust import ANY_BUNDLE
 from realmnet_runtime.slots.pointer import read_pointer
-from realmnet_runtime.trust import ANY_BUNDLE
 
 Release = Callable[..., Path]
 Image = dict[str, bytes | None]

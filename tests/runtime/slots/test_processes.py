@@ -21,7 +21,7 @@ from realmnet_runtime import SlotStore
 from realmnet_runtime.cli import main
 from realmnet_runtime.errors import OutputError
 from realmnet_runtime.locks import exclusive
-from realmnet_runtime.trust import ANY_BUNDLE
+from realmnet_runtime.signatures.trust import ANY_BUNDLE
 
 Release = Callable[..., Path]
 

@@ -15,8 +15,8 @@ import pytest
 
 from realmnet_runtime import Predictor, Receipt, SlotStore
 from realmnet_runtime.backends import EngineFacts, installed_engines
-from realmnet_runtime.bundle import Bundle
-from realmnet_runtime.conditions import Conditions, Fingerprint
+from realmnet_runtime.bundles.bundle import Bundle
+from realmnet_runtime.compiled.prepare import prepare_bundle
 from realmnet_runtime.errors import (
     ConfigurationError,
     GateFailed,
@@ -25,10 +25,10 @@ from realmnet_runtime.errors import (
     MissingPath,
 )
 from realmnet_runtime.files import sha256_of
-from realmnet_runtime.prepare import prepare_bundle
-from realmnet_runtime.receipt import prove, read_receipt, write_receipt
+from realmnet_runtime.proof.conditions import Conditions, Fingerprint
+from realmnet_runtime.proof.receipt import prove, read_receipt, write_receipt
+from realmnet_runtime.signatures.trust import ANY_BUNDLE
 from realmnet_runtime.slots import RunOptions
-from realmnet_runtime.trust import ANY_BUNDLE
 
 Release = Callable[..., Path]
 

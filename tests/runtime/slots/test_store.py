@@ -18,10 +18,8 @@ from numpy.typing import NDArray
 
 import realmnet_runtime
 from realmnet_runtime import Predictor, SlotStore
-from realmnet_runtime import conditions as conditions_module
-from realmnet_runtime import receipt as receipt_module
-from realmnet_runtime import selftest as selftest_module
 from realmnet_runtime.backends import installed_engines
+from realmnet_runtime.bundles.writer import copy_bundle
 from realmnet_runtime.errors import (
     GateFailed,
     IncompatibleError,
@@ -31,10 +29,12 @@ from realmnet_runtime.errors import (
     UsageError,
 )
 from realmnet_runtime.files import is_temporary
-from realmnet_runtime.receipt import read_receipt, write_receipt
+from realmnet_runtime.proof import conditions as conditions_module
+from realmnet_runtime.proof import receipt as receipt_module
+from realmnet_runtime.proof import selftest as selftest_module
+from realmnet_runtime.proof.receipt import read_receipt, write_receipt
+from realmnet_runtime.signatures.trust import ANY_BUNDLE
 from realmnet_runtime.slots import RunOptions
-from realmnet_runtime.trust import ANY_BUNDLE
-from realmnet_runtime.writer import copy_bundle
 
 Release = Callable[..., Path]
 MakeStore = Callable[..., SlotStore]

@@ -11,9 +11,9 @@ import pytest
 
 from realmnet_runtime import Bundle, SlotStore, Trust
 from realmnet_runtime.errors import IntegrityError
-from realmnet_runtime.keys import PrivateKey, generate_key_pair, read_private_key
-from realmnet_runtime.signing import sign_bundle
-from realmnet_runtime.trust import ANY_BUNDLE
+from realmnet_runtime.signatures.keys import PrivateKey, generate_key_pair, read_private_key
+from realmnet_runtime.signatures.signing import sign_bundle
+from realmnet_runtime.signatures.trust import ANY_BUNDLE
 
 from ...conftest import need_package
 

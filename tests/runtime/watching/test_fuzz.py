@@ -21,8 +21,8 @@ import pytest
 from numpy.typing import NDArray
 
 from realmnet_runtime import Bundle, ImageRefused, IncompatibleError, IntegrityError, decode_image
-from realmnet_runtime.manifest import MANIFEST_DIGEST_NAME, MANIFEST_NAME, digest_line
-from realmnet_runtime.trust import ANY_BUNDLE
+from realmnet_runtime.bundles.manifest import MANIFEST_DIGEST_NAME, MANIFEST_NAME, digest_line
+from realmnet_runtime.signatures.trust import ANY_BUNDLE
 
 from .conftest import Place, sha256
 

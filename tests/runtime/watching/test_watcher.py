@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from realmnet_runtime import OutputError, Predictor, UnreadableImage, UsageError
-from realmnet_runtime.trust import ANY_BUNDLE
+from realmnet_runtime.signatures.trust import ANY_BUNDLE
 from realmnet_runtime.watching import Archive, ResultFolder, WatchSettings
 
 from .conftest import Place, sha256

@@ -14,8 +14,8 @@ import torch
 from typer.testing import CliRunner
 
 from realmnet_benchmarks.masks import mask_counts, mask_metrics
+from realmnet_runtime.aperture.field_of_view import find_field_of_view
 from realmnet_runtime.errors import ConfigurationError
-from realmnet_runtime.field_of_view import find_field_of_view
 from realmnet_training.boundary import (
     BoundaryFacts,
     BoundaryNetwork,

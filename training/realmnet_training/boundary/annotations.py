@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from realmnet_benchmarks.phantoms import HOSPITALS, BorderKind
 from realmnet_runtime.errors import ConfigurationError, ImageRefused, MissingPath, UnreadableImage
-from realmnet_runtime.images import read_image
+from realmnet_runtime.pictures.images import read_image
 from realmnet_runtime.suggestions import nearest
 
 TABLE: Final = "annotations.csv"

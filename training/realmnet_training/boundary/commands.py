@@ -9,8 +9,8 @@ import msgspec
 import typer
 
 from realmnet_benchmarks.progress import reporting
+from realmnet_runtime.drawing.overlay import encode_png
 from realmnet_runtime.files import write_atomically
-from realmnet_runtime.overlay import encode_png
 from realmnet_training.boundary.annotations import read_annotations
 from realmnet_training.boundary.checkpoint import load_boundary_checkpoint
 from realmnet_training.boundary.evaluate import (

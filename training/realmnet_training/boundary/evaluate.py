@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from realmnet_benchmarks.accuracy_tables import align
 from realmnet_benchmarks.masks import Counts, MaskMetrics, mask_counts, mask_metrics
 from realmnet_benchmarks.progress import reporting
+from realmnet_runtime.aperture.field_of_view import find_field_of_view
 from realmnet_runtime.errors import ConfigurationError, NoFieldOfView
-from realmnet_runtime.field_of_view import find_field_of_view
 from realmnet_training.boundary.annotations import BORDERS, Annotations
 from realmnet_training.boundary.checkpoint import BoundaryFacts
 from realmnet_training.boundary.network import BoundaryNetwork, boundary_mask

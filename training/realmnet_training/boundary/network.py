@@ -17,7 +17,7 @@ from torchvision.models.segmentation import (
 )
 
 from realmnet_runtime.errors import UsageError
-from realmnet_runtime.images import require_rgb
+from realmnet_runtime.pictures.images import require_rgb
 from realmnet_training.boundary.preset import Architecture
 
 OUTSIDE: Final = 0

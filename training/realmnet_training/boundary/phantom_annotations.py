@@ -11,9 +11,9 @@ import cv2
 import numpy as np
 
 from realmnet_benchmarks.phantoms import PhantomCase, draw_population, render
+from realmnet_runtime.drawing.overlay import encode_png
 from realmnet_runtime.errors import UsageError
 from realmnet_runtime.files import cannot_write, write_atomically
-from realmnet_runtime.overlay import encode_png
 from realmnet_training.boundary.annotations import COLUMNS, IMAGES, MASKS, TABLE
 
 

@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from realmnet_runtime.errors import ConfigurationError
-from realmnet_runtime.preprocess import PreprocessSpec
+from realmnet_runtime.pictures.preprocess import PreprocessSpec
 from realmnet_training.config.augmentation import AugmentConfig, BatchMixConfig
 from realmnet_training.config.data import DataConfig
 from realmnet_training.config.files import read_preset

@@ -8,8 +8,8 @@ from typing import Final
 
 import numpy as np
 
-from realmnet_runtime.lettering import Line, Picture, padded, stacked, text_strip
-from realmnet_runtime.overlay import BACKGROUND, FOUND, QUIET
+from realmnet_runtime.drawing.lettering import Line, Picture, padded, stacked, text_strip
+from realmnet_runtime.drawing.overlay import BACKGROUND, FOUND, QUIET
 from realmnet_training.explanation.findings import OUTCOMES, Outcome
 from realmnet_training.explanation.heatmap import LEGEND
 

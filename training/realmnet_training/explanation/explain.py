@@ -17,11 +17,11 @@ import torch
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
+from realmnet_runtime.aperture.field_of_view import find_field_of_view
 from realmnet_runtime.errors import UsageError
-from realmnet_runtime.field_of_view import find_field_of_view
-from realmnet_runtime.frame import Frame, frame_of
-from realmnet_runtime.images import decode_image, read_image
-from realmnet_runtime.preprocess import PreprocessSpec, prepare, to_tensor
+from realmnet_runtime.pictures.frame import Frame, frame_of
+from realmnet_runtime.pictures.images import decode_image, read_image
+from realmnet_runtime.pictures.preprocess import PreprocessSpec, prepare, to_tensor
 from realmnet_training.explanation.grad_cam import grad_cam_pp
 from realmnet_training.model import RealMNet
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
 from realmnet_benchmarks.progress import Report
-from realmnet_runtime.preprocess import PreprocessSpec
+from realmnet_runtime.pictures.preprocess import PreprocessSpec
 from realmnet_training.config import BatchMixConfig
 from realmnet_training.explanation.explain import Agreement, Maps, compare_maps
 from realmnet_training.explanation.grad_cam import grad_cam_pp

@@ -20,10 +20,10 @@ import msgspec
 
 from realmnet_benchmarks.progress import Report
 from realmnet_benchmarks.splits import Split
+from realmnet_runtime.drawing.lettering import Line
+from realmnet_runtime.drawing.overlay import FOUND, QUIET, encode_png
 from realmnet_runtime.errors import OutputError
 from realmnet_runtime.files import cannot_write, sync_directory, temporary_beside, write_atomically
-from realmnet_runtime.lettering import Line
-from realmnet_runtime.overlay import FOUND, QUIET, encode_png
 from realmnet_training.checkpoint import CheckpointFacts
 from realmnet_training.explanation.contact_sheet import THUMBNAIL_PX, Tile, draw_sheet
 from realmnet_training.explanation.explain import (

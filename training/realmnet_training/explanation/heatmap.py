@@ -12,9 +12,9 @@ from typing import Final
 import cv2
 import numpy as np
 
-from realmnet_runtime.heat_overlay import draw_heat
-from realmnet_runtime.lettering import Line, Picture, stacked, text_strip
-from realmnet_runtime.overlay import BOX, enlarged
+from realmnet_runtime.drawing.heat_overlay import draw_heat
+from realmnet_runtime.drawing.lettering import Line, Picture, stacked, text_strip
+from realmnet_runtime.drawing.overlay import BOX, enlarged
 from realmnet_training.explanation.explain import Maps, Opened, stretched
 
 _LETTERS_PER_WIDTH: Final = 85.0

@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader
 from realmnet_benchmarks.accuracy_tables import align
 from realmnet_benchmarks.metrics import MultilabelMetrics
 from realmnet_benchmarks.splits import Split
-from realmnet_runtime.preprocess import PreprocessSpec
+from realmnet_runtime.pictures.preprocess import PreprocessSpec
 from realmnet_training.checkpoint import SplitFacts
 from realmnet_training.config import BatchMixConfig
 from realmnet_training.networks.architectures import Network

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from scipy.special import expit
 
+from realmnet_runtime.bundles.manifest import OperatingPoint
 from realmnet_runtime.errors import ConfigurationError, UsageError
 from realmnet_runtime.labels import LabelSet
-from realmnet_runtime.manifest import OperatingPoint
 
 Floats = NDArray[np.float64]
 Known = NDArray[np.bool_]

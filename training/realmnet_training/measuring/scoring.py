@@ -19,10 +19,10 @@ from realmnet_benchmarks.score_facts import MODELS_STUDY, PHANTOMS, Protocol, Sc
 from realmnet_benchmarks.score_facts import TrainingFacts as TrainedOn
 from realmnet_benchmarks.score_tables import SUFFIX, ScoreTable, score_table
 from realmnet_benchmarks.splits import Split
+from realmnet_runtime.aperture.field_of_view import find_field_of_view
 from realmnet_runtime.errors import ConfigurationError, ImageRefused, UsageError
-from realmnet_runtime.field_of_view import find_field_of_view
-from realmnet_runtime.images import read_image
-from realmnet_runtime.preprocess import PreprocessSpec
+from realmnet_runtime.pictures.images import read_image
+from realmnet_runtime.pictures.preprocess import PreprocessSpec
 from realmnet_training.checkpoint import CheckpointFacts
 from realmnet_training.config import DataConfig, Preset
 from realmnet_training.data.protocols import PROTOCOLS

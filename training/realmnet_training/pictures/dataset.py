@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
-from realmnet_runtime.preprocess import PreprocessSpec, to_tensor
+from realmnet_runtime.pictures.preprocess import PreprocessSpec, to_tensor
 from realmnet_training.config import AugmentConfig, BatchMixConfig
 from realmnet_training.pictures.augment import augment, mix_batch
 from realmnet_training.pictures.prepared import PreparedSplit

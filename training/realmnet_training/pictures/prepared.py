@@ -20,8 +20,8 @@ from realmnet_benchmarks.progress import reporting
 from realmnet_benchmarks.splits import Split
 from realmnet_runtime.errors import ImageRefused, MissingPath, RealmnetError
 from realmnet_runtime.files import cannot_write, temporary_beside, write_atomically
-from realmnet_runtime.images import read_image
-from realmnet_runtime.preprocess import PreprocessSpec, prepare
+from realmnet_runtime.pictures.images import read_image
+from realmnet_runtime.pictures.preprocess import PreprocessSpec, prepare
 
 Picture: TypeAlias = NDArray[np.uint8]
 

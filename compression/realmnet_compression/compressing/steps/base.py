@@ -9,7 +9,7 @@ from msgspec import Meta
 
 from realmnet_compression.openvino_files import WEIGHTS_SUFFIX
 from realmnet_compression.recipe import VariantPlan
-from realmnet_runtime.manifest import IR_SUFFIX, Precision
+from realmnet_runtime.bundles.manifest import IR_SUFFIX, Precision
 
 Kind = Literal[
     "checkpoint",

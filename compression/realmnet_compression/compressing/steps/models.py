@@ -19,7 +19,7 @@ from realmnet_compression.quantisation.aware import AwareSettings
 from realmnet_compression.quantisation.calibration import CalibrationPlan
 from realmnet_compression.quantisation.nncf_post_training import PostTrainingSettings
 from realmnet_compression.quantisation.quantise import QuantiseSettings
-from realmnet_runtime.manifest import Precision
+from realmnet_runtime.bundles.manifest import Precision
 
 
 class DistilStep(Step, frozen=True, forbid_unknown_fields=True, kw_only=True, tag="distil"):

@@ -1,0 +1,1 @@
+"""Where the eye is: the device boundary found in a picture."""

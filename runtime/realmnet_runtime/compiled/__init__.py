@@ -1,0 +1,1 @@
+"""A variant in its engine, compiled once and kept."""

@@ -1,0 +1,1 @@
+"""Findings drawn on a picture."""

@@ -1,0 +1,1 @@
+"""What this machine is, and that it answers as the bundle says."""
