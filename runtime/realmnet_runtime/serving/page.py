@@ -10,7 +10,7 @@ from typing import Final
 
 
 def _read_page() -> str:
-    return files(__package__).joinpath("page.html").read_text(encoding="utf-8")
+    return files("realmnet_runtime.serving").joinpath("page.html").read_text(encoding="utf-8")
 
 
 def _hash_of(element: str, page: str) -> str:
