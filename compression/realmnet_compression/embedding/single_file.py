@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 import onnx
-from realmnet_runtime.preprocess import PreprocessSpec
+from realmnet_runtime.pictures.preprocess import PreprocessSpec
 
 from realmnet_compression.embedding.builder import GraphBuilder
 from realmnet_compression.embedding.resize import add_resize

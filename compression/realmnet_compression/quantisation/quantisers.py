@@ -115,16 +115,17 @@ def _products_reading(node: openvino.Node) -> Iterator[openvino.Node]:
 
 def multiply_adds(product: openvino.Node) -> int:
     """Multiply-adds of a product; of an attention those of queries by keys alone."""
-    first, second = (product.get_input_shape(place) for place in range(2))
+    first, second = (list[int](product.get_input_shape(place)) for place in range(2))
+    made = list[int](product.get_output_shape(0))
     kind = product.get_type_name()
     if kind == "MatMul":
         depth = first[-2 if product.get_attributes()["transpose_a"] else -1]
-        return math.prod(product.get_output_shape(0)) * depth
+        return math.prod(made) * depth
     if kind == "ScaledDotProductAttention":
         return math.prod(first) * second[-2]
     # weights are (out, in, h, w) or, in groups, (groups, out, in, h, w)
     window = second[2:] if kind == "GroupConvolution" else second[1:]
-    return math.prod(product.get_output_shape(0)) * math.prod(window)
+    return math.prod(made) * math.prod(window)
 
 
 def _activations(product: openvino.Node) -> list[openvino.Node]:

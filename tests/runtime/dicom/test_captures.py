@@ -63,7 +63,7 @@ def test_each_finding_has_a_valid_object_with_the_heat_map(
     realmnet: Command, file: Path, two: Path, complaints: Validate, tmp_path: Path
 ) -> None:
     folder = tmp_path / "new" / "captures"
-    words = ["--bundle", two, "--heatmap-side", "320", "--json"]
+    words = ["--bundle", two, "--allow-unsigned", "--heatmap-side", "320", "--json"]
     done = realmnet(file, *words, "--captures", folder, "--sr", tmp_path / "reports")
 
     assert (done.code, done.err) == (0, "")
@@ -88,7 +88,7 @@ def test_each_finding_has_a_valid_object_with_the_heat_map(
 def test_the_same_answer_again_has_the_same_uids(
     realmnet: Command, file: Path, two: Path, tmp_path: Path
 ) -> None:
-    words = [file, "--bundle", two, "--heatmap-side", "256", "--captures"]
+    words = [file, "--bundle", two, "--allow-unsigned", "--heatmap-side", "256", "--captures"]
     uids = []
     for name in ("first", "second"):
         assert realmnet(*words, tmp_path / name).code == 0
@@ -103,7 +103,15 @@ def test_a_frame_is_named_in_file_and_reference(
 ) -> None:
     path = tmp_path / "two.dcm"
     path.write_bytes(make_eye([eye[::-1], eye]).encode())
-    words = ["--bundle", two, "--heatmap-side", "256", "--captures", tmp_path / "captures"]
+    words = [
+        "--bundle",
+        two,
+        "--allow-unsigned",
+        "--heatmap-side",
+        "256",
+        "--captures",
+        tmp_path / "captures",
+    ]
 
     assert realmnet(path, "--frame", "2", *words).code == 0
     for made in (tmp_path / "captures").iterdir():
@@ -134,7 +142,7 @@ def test_what_cannot_be_captured_is_said_before_any_work(
         ([file, "--captures", folder, "--codes", png], 2, "--codes without --sr"),
         ([file, "--captures", png], 8, "it is a file; name a directory"),
     ):
-        done = realmnet(*words, "--bundle", two)
+        done = realmnet(*words, "--bundle", two, "--allow-unsigned")
         assert (done.code, done.out) == (code, "")
         assert said in done.err
         assert len(done.err.splitlines()) == 1
@@ -147,7 +155,7 @@ def test_a_source_without_uids_is_refused_and_leaves_no_file(
     path = tmp_path / "bare.dcm"
     path.write_bytes(make_eye([eye], changes={"StudyInstanceUID": None}).encode())
 
-    done = realmnet(path, "--bundle", two, "--captures", tmp_path / "captures")
+    done = realmnet(path, "--bundle", two, "--allow-unsigned", "--captures", tmp_path / "captures")
 
     assert done.code == 7
     assert "UID" in done.err
