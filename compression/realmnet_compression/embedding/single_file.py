@@ -12,7 +12,6 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 import onnx
-from realmnet_runtime.pictures.preprocess import PreprocessSpec
 
 from realmnet_compression.embedding.builder import GraphBuilder
 from realmnet_compression.embedding.resize import add_resize
@@ -22,6 +21,7 @@ from realmnet_runtime._version import __version__
 from realmnet_runtime.bundles.bundle import Bundle
 from realmnet_runtime.bundles.manifest import Variant
 from realmnet_runtime.errors import ConfigurationError, IncompatibleError
+from realmnet_runtime.pictures.preprocess import PreprocessSpec
 
 IMAGE: Final = "image"
 BOX: Final = "box"
