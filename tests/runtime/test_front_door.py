@@ -33,8 +33,10 @@ def python(code: str, *arguments: str, **environment: str) -> str:
 def test_all_is_sorted_and_is_every_public_member() -> None:
     public = {
         name
-        for name, member in vars(realmnet_runtime).items()
-        if not name.startswith("_") and not isinstance(member, ModuleType)
+        for name in dir(realmnet_runtime)
+        if not name.startswith("_")
+        and name != "TYPE_CHECKING"
+        and not isinstance(getattr(realmnet_runtime, name), ModuleType)
     }
     assert set(realmnet_runtime.__all__) == public | {"__version__"}
     in_order = [
@@ -45,10 +47,24 @@ def test_all_is_sorted_and_is_every_public_member() -> None:
     assert [name for group in in_order for name in group] == realmnet_runtime.__all__
 
 
+def test_each_name_is_imported_when_it_is_asked_for() -> None:
+    code = (
+        "import sys, realmnet_runtime\n"
+        "before = set(sys.modules)\n"
+        "assert not before & {'numpy', 'cv2', 'msgspec'}, before\n"
+        "assert 'Predictor' in dir(realmnet_runtime)\n"
+        "assert not hasattr(realmnet_runtime, 'Predicator')\n"
+        "from realmnet_runtime import Predictor\n"
+        "print(Predictor.__name__, *set(sys.modules) & {'numpy', 'cv2', 'msgspec'})"
+    )
+    assert set(python(code).split()) == {"Predictor", "numpy", "cv2", "msgspec"}
+
+
 @pytest.mark.parametrize("module", ["realmnet_runtime", "realmnet_runtime.cli"])
 def test_importing_brings_in_no_engine_and_nothing_of_training(module: str) -> None:
     code = (
-        f"import sys, {module}\nprint(*sorted({{name.partition('.')[0] for name in sys.modules}}))"
+        f"import sys, {module}\nfrom realmnet_runtime import *\n"
+        "print(*sorted({name.partition('.')[0] for name in sys.modules}))"
     )
     loaded = set(python(code).split())
     assert {"numpy", "cv2", "msgspec"} <= loaded
