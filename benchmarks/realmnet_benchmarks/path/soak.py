@@ -104,13 +104,13 @@ def judge(samples: list[tuple[int, float]], warm_up: int) -> Soak:
     """The slope of (answers, megabytes) after the warm-up, and the verdict."""
     counted = np.array([sample for sample in samples if sample[0] > warm_up])
     thousands, megabytes = counted[:, 0] / 1e3, counted[:, 1]
-    slope, _, low, high = theilslopes(megabytes, thousands)
+    slope, _, low, high = np.asarray(theilslopes(megabytes, thousands), np.float64).tolist()
     return Soak(
-        mb_per_1000=float(slope),
-        low=float(low),
-        high=float(high),
+        mb_per_1000=slope,
+        low=low,
+        high=high,
         first_mb=float(megabytes[0]),
         last_mb=float(megabytes[-1]),
         samples=samples,
-        passed=bool(slope <= MOST_PER_1000),
+        passed=slope <= MOST_PER_1000,
     )
