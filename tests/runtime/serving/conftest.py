@@ -36,7 +36,13 @@ from starlette.testclient import TestClient  # noqa: E402
 from realmnet_runtime.serving import Service, ServiceLimits, application  # noqa: E402
 
 HERE = "http://127.0.0.1"
-PROGRAM = "import sys\nfrom realmnet_runtime.cli import main\nsys.exit(main())"
+# A shell lets what it runs in the background ignore Ctrl-C, and children inherit that.
+PROGRAM = (
+    "import signal, sys\n"
+    "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+    "from realmnet_runtime.cli import main\n"
+    "sys.exit(main())"
+)
 # Of this machine no time is known: it may be busy with others, or frozen for a while.
 LONG = 900.0
 
