@@ -67,7 +67,7 @@ def trust_to_examine(trusted_key: list[Path] | None, *, allow_unsigned: bool) ->
 
 @dataclass(frozen=True)
 class Opening:
-    """Which bundle answers, on whose word, and how: what `predict` and `watch` share."""
+    """Which bundle answers, on whose word, and how: what `predict`, `watch` and `serve` share."""
 
     bundle: BundleOption = None
     engine: EngineOption = AUTO

@@ -9,20 +9,8 @@ from typing import Annotated, Final
 import cv2
 import typer
 
-from realmnet_runtime.answering.predictor import Predictor
-from realmnet_runtime.answering.selection import AUTO
 from realmnet_runtime.audit import AuditLog
-from realmnet_runtime.cli.options import (
-    AllowUnsigned,
-    BundleOption,
-    CacheOption,
-    EngineOption,
-    RequirePrepared,
-    ThreadsOption,
-    TrustedKeys,
-    VariantOption,
-    trust_of,
-)
+from realmnet_runtime.cli.options import Opening, grouped
 from realmnet_runtime.cli.outputs import say
 from realmnet_runtime.serving import Service, ServiceLimits, bound_socket
 from realmnet_runtime.serving import serve as serve_on
@@ -32,13 +20,9 @@ _LIMITS: Final = ServiceLimits()
 _MIB: Final = 1 << 20
 
 
+@grouped
 def serve(  # noqa: PLR0917 - the options of a command are all by name
-    bundle: BundleOption = None,
-    engine: EngineOption = AUTO,
-    variant: VariantOption = None,
-    threads: ThreadsOption = None,
-    cache: CacheOption = None,
-    require_prepared: RequirePrepared = False,
+    opening: Opening,
     host: Annotated[
         str, typer.Option(help="Address to listen on; there is neither TLS nor a password.")
     ] = "127.0.0.1",
@@ -55,8 +39,6 @@ def serve(  # noqa: PLR0917 - the options of a command are all by name
     audit: Annotated[
         Path | None, typer.Option(help="Append every answer and refusal to this chained log.")
     ] = None,
-    trusted_key: TrustedKeys = None,
-    allow_unsigned: AllowUnsigned = False,
 ) -> None:
     """Answer pictures that are sent by HTTP, and show a page where a person drops one.
 
@@ -68,17 +50,7 @@ def serve(  # noqa: PLR0917 - the options of a command are all by name
     with ExitStack() as stack:
         # Before the model is loaded, which takes longer.
         bound = stack.enter_context(bound_socket(host, port))
-        predictor = stack.enter_context(
-            Predictor.open(
-                bundle,
-                engine=engine,
-                threads=threads,
-                variant=variant,
-                cache=cache,
-                require_prepared=require_prepared,
-                trust=trust_of(trusted_key, allow_unsigned=allow_unsigned),
-            )
-        )
+        predictor = stack.enter_context(opening.open())
         # OpenCV's own pool would otherwise take every core for decoding and resizing, and its log
         # would tell in its own words of every body that is no picture.
         cv2.setNumThreads(predictor.threads)
