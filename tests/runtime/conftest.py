@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from realmnet_runtime.aperture.field_of_view import find_field_of_view
-from realmnet_runtime.backends import silence_openvino
+from realmnet_runtime.backends import AUTO_ORDER, installed_engines, silence_openvino
 from realmnet_runtime.bundles.manifest import (
     GoldenAnswer,
     GoldenCase,
@@ -269,6 +269,26 @@ class BundleMaker:
             ),
         )
 
+    def finding(self, path: Path, *found: str) -> Path:
+        """A bundle that finds these labels in every picture and no other."""
+        thresholds = {label: 0.0 if label in found else 1.0 for label in PSMM.names}
+        point = OperatingPoint(
+            dict.fromkeys(PSMM.names, TEMPERATURE), thresholds, "nothing: a test"
+        )
+        variants = tuple(
+            Variant(
+                name=f"{engine}-fp32",
+                engine=engine,
+                precision="fp32",
+                execution_precision="fp32",
+                artifact="models/fp32.onnx",
+                operating_point=point,
+                oldest_engine="1.0",
+            )
+            for engine in ("onnxruntime", "openvino")
+        )
+        return self(path, variants=variants, golden=False)
+
 
 @pytest.fixture(scope="session")
 def make_bundle(tiny_fp32: TinyModel, tiny_int8: TinyModel, eye_png: bytes) -> BundleMaker:
@@ -278,3 +298,11 @@ def make_bundle(tiny_fp32: TinyModel, tiny_int8: TinyModel, eye_png: bytes) -> B
 @pytest.fixture(scope="session")
 def tiny_bundle(make_bundle: BundleMaker, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_bundle(tmp_path_factory.mktemp("bundle") / "tiny.realmnet")
+
+
+@pytest.fixture(scope="session")
+def an_engine() -> str:
+    engines = [engine for engine in AUTO_ORDER if engine in installed_engines()]
+    if not engines:
+        pytest.skip("no engine installed")
+    return engines[-1]

@@ -7,21 +7,18 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import cv2
 import pytest
 
 from realmnet_runtime import PSMM
-from realmnet_runtime.bundles.manifest import OperatingPoint, Variant
 from realmnet_runtime.cli.drawings import file_words
+
+from ..conftest import BundleMaker
 
 Command = Callable[..., Any]
 pytestmark = pytest.mark.usefixtures("an_engine")
-
-
-class Maker(Protocol):
-    def __call__(self, path: Path, **options: object) -> Path: ...
 
 
 @dataclass(frozen=True)
@@ -33,27 +30,12 @@ class Bundles:
 
 
 @pytest.fixture(scope="module")
-def bundles(make_bundle: Maker, tmp_path_factory: pytest.TempPathFactory) -> Bundles:
+def bundles(make_bundle: BundleMaker, tmp_path_factory: pytest.TempPathFactory) -> Bundles:
     folder = tmp_path_factory.mktemp("bundles")
-
-    def write(name: str, *found: str) -> Path:
-        thresholds = {label: 0.0 if label in found else 1.0 for label in PSMM.names}
-        point = OperatingPoint(dict.fromkeys(PSMM.names, 1.7), thresholds, "nothing: a test")
-        variants = tuple(
-            Variant(
-                name=f"{engine}-fp32",
-                engine=engine,
-                precision="fp32",
-                execution_precision="fp32",
-                artifact="models/fp32.onnx",
-                operating_point=point,
-                oldest_engine="1.0",
-            )
-            for engine in ("onnxruntime", "openvino")
-        )
-        return make_bundle(folder / f"{name}.realmnet", variants=variants, golden=False)
-
-    return Bundles(write("two", "PS", "MA"), write("none"))
+    return Bundles(
+        make_bundle.finding(folder / "two.realmnet", "PS", "MA"),
+        make_bundle.finding(folder / "none.realmnet"),
+    )
 
 
 def test_a_picture_a_finding_named_by_digest_and_label(

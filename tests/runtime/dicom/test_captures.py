@@ -5,17 +5,18 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from realmnet_runtime import PSMM, Predictor
-from realmnet_runtime.bundles.manifest import OperatingPoint, Variant
 from realmnet_runtime.drawing.heat_overlay import draw_heat_map
 from realmnet_runtime.pictures.images import read_image
 from realmnet_runtime.signatures.trust import ANY_BUNDLE
+
+from ..conftest import BundleMaker
 
 pydicom = pytest.importorskip("pydicom", reason="DICOM needs the extra 'dicom'")
 pytest.importorskip("highdicom", reason="captures need the extra 'dicom'")
@@ -25,32 +26,9 @@ Command = Callable[..., Any]
 Validate = Callable[[bytes], list[str]]
 
 
-class Maker(Protocol):
-    def __call__(self, path: Path, **options: object) -> Path: ...
-
-
-def finding(make_bundle: Maker, path: Path, *found: str) -> Path:
-    """A bundle of the tiny model that finds these labels in every picture and no other."""
-    thresholds = {label: 0.0 if label in found else 1.0 for label in PSMM.names}
-    point = OperatingPoint(dict.fromkeys(PSMM.names, 1.7), thresholds, "nothing: a test")
-    variants = tuple(
-        Variant(
-            name=f"{engine}-fp32",
-            engine=engine,
-            precision="fp32",
-            execution_precision="fp32",
-            artifact="models/fp32.onnx",
-            operating_point=point,
-            oldest_engine="1.0",
-        )
-        for engine in ("onnxruntime", "openvino")
-    )
-    return make_bundle(path, variants=variants, golden=False)
-
-
 @pytest.fixture(scope="module")
-def two(make_bundle: Maker, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return finding(make_bundle, tmp_path_factory.mktemp("two") / "two.realmnet", "PS", "MA")
+def two(make_bundle: BundleMaker, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_bundle.finding(tmp_path_factory.mktemp("two") / "two.realmnet", "PS", "MA")
 
 
 @pytest.fixture
@@ -122,9 +100,9 @@ def test_a_frame_is_named_in_file_and_reference(
 
 
 def test_no_finding_is_said_and_makes_no_file(
-    realmnet: Command, file: Path, make_bundle: Maker, tmp_path: Path
+    realmnet: Command, file: Path, make_bundle: BundleMaker, tmp_path: Path
 ) -> None:
-    none = finding(make_bundle, tmp_path / "none.realmnet")
+    none = make_bundle.finding(tmp_path / "none.realmnet")
     done = realmnet(file, "--bundle", none, "--json", "--captures", tmp_path / "captures")
 
     assert done.code == 0

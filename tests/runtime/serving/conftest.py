@@ -23,7 +23,6 @@ import pytest
 from numpy.typing import NDArray
 
 from realmnet_runtime import Predictor
-from realmnet_runtime.backends import AUTO_ORDER, installed_engines
 from realmnet_runtime.signatures.trust import ANY_BUNDLE
 
 from ...conftest import need_package, need_program
@@ -47,14 +46,6 @@ PROGRAM = (
 LONG = 900.0
 
 Ask = Callable[..., Any]
-
-
-@pytest.fixture(scope="package")
-def an_engine() -> str:
-    engines = [engine for engine in AUTO_ORDER if engine in installed_engines()]
-    if not engines:
-        pytest.skip("no engine installed")
-    return engines[-1]
 
 
 @pytest.fixture(scope="package")

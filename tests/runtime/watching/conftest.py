@@ -15,7 +15,6 @@ import pytest
 from numpy.typing import NDArray
 
 from realmnet_runtime import Predictor
-from realmnet_runtime.backends import AUTO_ORDER, installed_engines
 from realmnet_runtime.signatures.trust import ANY_BUNDLE
 from realmnet_runtime.watching import (
     Archive,
@@ -39,14 +38,6 @@ class Clock:
 
 def sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
-
-
-@pytest.fixture(scope="package")
-def an_engine() -> str:
-    engines = [engine for engine in AUTO_ORDER if engine in installed_engines()]
-    if not engines:
-        pytest.skip("no engine installed")
-    return engines[-1]
 
 
 @pytest.fixture(scope="package")
